@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The handshake with a client, in which the proxy is the server (spec: "Handshake", "Fixed newstyle
+// negotiation", "Option types"). Bytes in; events and bytes out; no socket, no clock.
+//
+// The machine answers by itself what needs no upstream: ABORT, STARTTLS (POLICY: this listener has
+// no TLS), unknown and withdrawn options (UNSUP), malformed ones (INVALID), long ones (drained,
+// TOO_BIG). Everything else is handed to the caller as CLIENT_HS_OPTION, who must answer it, at
+// leisure, with exactly one final reply before feeding on.
+#ifndef WIRE_CLIENT_HANDSHAKE_H
+#define WIRE_CLIENT_HANDSHAKE_H
+
+#include <base/bytes.h>
+#include <base/limits.h>
+#include <wire/nbd.h>
+
+// Memory the caller lends for the time of the handshake: a whole option.
+#define CLIENT_HS_SCRATCH MAX_OPTION_PARSED
+
+enum client_hs_event {
+    CLIENT_HS_MORE,   // all input is consumed
+    CLIENT_HS_OPTION, // `option` waits for its answer; it points into the scratch
+    CLIENT_HS_ABORT,  // the client said ABORT, the ACK is in `out`: send it and close
+    CLIENT_HS_BREACH, // close without another byte; `breach` says why (a literal)
+};
+
+struct client_option {
+    uint32_t id; // EXPORT_NAME, LIST, INFO, GO, STRUCTURED_REPLY, LIST_META_CONTEXT, SET_META_CONTEXT
+    struct bytes name;    // not for LIST and STRUCTURED_REPLY
+    struct bytes infos;   // INFO, GO: big-endian 16-bit numbers, as sent
+    uint32_t n_queries;   // LIST_META, SET_META
+    struct bytes queries; // {len32, bytes}*, checked: walk with client_option_query()
+};
+
+struct client_handshake {
+    uint8_t *scratch;
+    struct client_option option;
+    const char *breach;
+    int state;
+    bool no_zeroes, fixed;
+    bool structured; // the client has been told ACK to STRUCTURED_REPLY
+    bool done;       // GO or EXPORT_NAME has been answered well: transmission begins
+    uint32_t options, options_allowed;
+    uint32_t need, have; // of the element in work
+    uint32_t option_id, option_len;
+    uint64_t drained;
+};
+
+// Begins, and writes the 18 bytes of the greeting to `out`.
+void client_hs_begin(struct client_handshake *hs, uint8_t *scratch, struct out *out);
+
+// Consumes input up to one event. `out` must have CLIENT_HS_OUT bytes free. Returns what it consumed;
+// after CLIENT_HS_OPTION the rest must not be fed before the answer.
+#define CLIENT_HS_OUT 512
+size_t client_hs_feed(struct client_handshake *hs, const uint8_t *in, size_t len, struct out *out,
+                      enum client_hs_event *event);
+
+// The next query of *rest, which is advanced; false at the end.
+bool client_option_query(struct bytes *rest, struct bytes *query);
+// True if the option asks for this information.
+bool client_option_wants(const struct client_option *o, uint16_t info);
+
+// Answers to the option that waits. `out` must have room: 20 bytes and the payload.
+void client_hs_put_server(struct client_handshake *hs, struct out *out, struct bytes name,
+                          struct bytes description);
+void client_hs_put_info(struct client_handshake *hs, struct out *out, uint16_t info,
+                        struct bytes payload); // payload without the number
+void client_hs_put_export(struct client_handshake *hs, struct out *out, uint64_t size,
+                          uint16_t flags); // INFO_EXPORT
+void client_hs_put_context(struct client_handshake *hs, struct out *out, uint32_t id,
+                           struct bytes name);
+// Final ones. ACK of GO begins transmission; ACK of STRUCTURED_REPLY makes it structured. Text is
+// cut at MAX_STRING.
+void client_hs_ack(struct client_handshake *hs, struct out *out);
+void client_hs_error(struct client_handshake *hs, struct out *out, uint32_t error,
+                     struct bytes text);
+// The answer to EXPORT_NAME; there is no error reply to it, the caller closes instead.
+void client_hs_export_name(struct client_handshake *hs, struct out *out, uint64_t size,
+                           uint16_t flags);
+
+#endif

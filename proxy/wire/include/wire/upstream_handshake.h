@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The handshake with an upstream, in which the proxy is the client (spec: as client_handshake.h).
+// The caller asks one option at a time; the machine checks everything that comes back. Bytes in;
+// events and bytes out; no socket, no clock.
+#ifndef WIRE_UPSTREAM_HANDSHAKE_H
+#define WIRE_UPSTREAM_HANDSHAKE_H
+
+#include <base/bytes.h>
+#include <base/limits.h>
+#include <wire/nbd.h>
+
+// Memory the caller lends for the time of the handshake: a whole option reply.
+#define UPSTREAM_HS_SCRATCH (16u << 10)
+
+enum upstream_hs_event {
+    UPSTREAM_HS_MORE,    // all input is consumed
+    UPSTREAM_HS_READY,   // greeted, client flags are in `out`; the first option may be asked
+    UPSTREAM_HS_ITEM,    // one entry of an answer: `item`
+    UPSTREAM_HS_ANSWER,  // the final reply: `answer`; the next option may be asked
+    UPSTREAM_HS_BREACH,  // drop it; `breach` says why (a literal)
+};
+
+struct upstream_item {
+    uint32_t reply;           // NBD_REP_SERVER, NBD_REP_INFO, NBD_REP_META_CONTEXT
+    uint16_t info;            // INFO: its number
+    uint32_t context;         // META_CONTEXT: its id
+    struct bytes name;        // SERVER, META_CONTEXT
+    struct bytes description; // SERVER
+    struct bytes payload;     // INFO: what follows the number
+};
+
+// What INFO, GO or EXPORT_NAME said of the export.
+struct upstream_export {
+    bool known;       // INFO_EXPORT came
+    uint64_t size;
+    uint16_t flags;
+    bool has_block_size;
+    uint32_t minimum, preferred, maximum;
+};
+
+struct upstream_answer {
+    uint32_t reply;    // NBD_REP_ACK or NBD_REP_ERR_*
+    struct bytes text; // of an error; untrusted, cut at MAX_STRING
+};
+
+struct upstream_handshake {
+    uint8_t *scratch;
+    struct upstream_item item;
+    struct upstream_answer answer;
+    struct upstream_export export;
+    const char *breach;
+    int state;
+    uint16_t server_flags;
+    bool no_zeroes;
+    uint32_t asked; // the option on the wire, or 0
+    uint32_t items;
+    uint64_t item_bytes;
+    uint32_t need, have;
+    uint32_t reply_type, reply_len;
+    uint64_t drain;
+};
+
+void upstream_hs_begin(struct upstream_handshake *hs, uint8_t *scratch);
+
+// Consumes input up to one event. `out` must have 16 bytes free. What `item` and `answer` point to is
+// valid until the next call. An upstream that is oldstyle or newstyle but not fixed is a breach that
+// says so (they come with a later issue).
+size_t upstream_hs_feed(struct upstream_handshake *hs, const uint8_t *in, size_t len,
+                        struct out *out, enum upstream_hs_event *event);
+
+// Questions; one at a time. `out` must have 16 bytes and the payload free.
+void upstream_hs_ask_structured(struct upstream_handshake *hs, struct out *out);
+void upstream_hs_ask_list(struct upstream_handshake *hs, struct out *out);
+// option: NBD_OPT_INFO or NBD_OPT_GO. infos: big-endian 16-bit numbers.
+void upstream_hs_ask_info(struct upstream_handshake *hs, struct out *out, uint32_t option,
+                          struct bytes name, struct bytes infos);
+// option: NBD_OPT_LIST_META_CONTEXT or NBD_OPT_SET_META_CONTEXT. queries: {len32, bytes}*; `extra`,
+// where it is not empty, is one query more.
+void upstream_hs_ask_meta(struct upstream_handshake *hs, struct out *out, uint32_t option,
+                          struct bytes name, uint32_t n_queries, struct bytes queries,
+                          struct bytes extra);
+// Answered by `export` and an ACK of the machine's own, or by the upstream closing.
+void upstream_hs_ask_export_name(struct upstream_handshake *hs, struct out *out, struct bytes name);
+// Not answered: send it and close.
+void upstream_hs_abort(struct upstream_handshake *hs, struct out *out);
+
+#endif

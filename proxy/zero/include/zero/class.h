@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// All that is known about how fast one class zeroes. A class is an export (address, credentials,
+// name, size, flags) with or without NO_HOLE. Pure: the caller keeps it, locks it, and passes time.
+#ifndef ZERO_CLASS_H
+#define ZERO_CLASS_H
+
+#include <base/time.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <zero/rules.h>
+
+enum zero_verdict { ZERO_UNKNOWN, ZERO_SLOW, ZERO_FAST };
+
+// Where a verdict comes from; interface.md has the words.
+enum zero_source {
+    ZERO_FROM_NOTHING,
+    ZERO_FROM_PROBE,
+    ZERO_FROM_TRAFFIC,
+    ZERO_FROM_SAVED,
+    ZERO_FROM_PIN,
+    ZERO_FROM_UPSTREAM,
+};
+
+// t(n) = a + b*n, in nanoseconds, each including the FLUSH that follows.
+struct zero_cost {
+    double a, b;
+};
+
+struct zero_model {
+    struct zero_cost write, zero;
+    double ratio; // s, the ratio of the slopes
+};
+
+// What a probe found, for the class to believe or not.
+struct zero_finding {
+    enum zero_verdict verdict; // UNKNOWN: undecided, it teaches nothing
+    bool has_model;            // costs were measured, whatever the verdict
+    struct zero_model model;
+    unsigned samples;
+    bool error; // an operation failed: no probe for 30 min
+};
+
+// Requests up to 1 MiB are sampled by A/B, a cell for each power of two from 512 bytes on.
+#define ZERO_CELL_SMALLEST 9u
+#define ZERO_CELL_LARGEST  20u
+#define ZERO_CELLS         (ZERO_CELL_LARGEST - ZERO_CELL_SMALLEST + 1)
+#define ZERO_CELL_SAMPLES  8u
+
+enum zero_arm { ZERO_ARM_ZERO, ZERO_ARM_WRITE };
+
+struct zero_cell {
+    enum zero_verdict verdict;
+    nstime until;             // when a verdict ends
+    nstime since;             // when it was made
+    nstime refuse_for;        // the next refusal: 60 s doubling to 1 h
+    uint8_t n[2];             // samples that counted, by arm
+    uint8_t tries;            // requests served without knowing, counted or not
+    double ratio;             // median zero / median write, when there is a verdict
+    nstime sample[2][ZERO_CELL_SAMPLES];
+};
+
+struct zero_class {
+    enum zero_verdict verdict; // of the large sizes
+    enum zero_source source;
+    nstime since, until;       // made at; ends at (0: never)
+    nstime refuse_for;         // the next SLOW: 60 s doubling to 30 min
+    struct zero_model model;   // valid while has_model
+    bool has_model;
+    unsigned samples;
+    unsigned agreeing;         // FAST findings in a row (two make a verdict)
+    nstime probes[5];          // when the last five began (0: none)
+    unsigned next_probe;
+    nstime no_probe_before;    // after an errored one
+    nstime watch_from;         // re-checking of forwarded zeroes: the second in work
+    nstime watch_time;
+    uint64_t watch_bytes;
+    nstime next_flush;         // when a forwarded zero is next followed by a timed FLUSH
+    struct zero_cell cells[ZERO_CELLS];
+};
+
+void zero_class_begin(struct zero_class *c);
+// Everything learnt is void: address, size or flags changed, or the upstream dropped everyone.
+void zero_class_forget(struct zero_class *c);
+
+enum zero_advice {
+    ZERO_FORWARD, // known fast at this size
+    ZERO_REFUSE,  // known slow, or unknown and not to be found out now: ENOTSUP
+    ZERO_PROBE,   // unknown, and this request is one that could carry a probe, as far as the class
+                  // can tell (size, hourly allowance); without a probe: ENOTSUP
+    ZERO_SAMPLE,  // unknown and small: serve it by zero_class_next_arm(), if all is quiet; else ENOTSUP
+};
+
+// A FAST_ZERO request of `length` bytes has come (decisions 5 to 7 of docs/zeroing.md, policy measure).
+enum zero_advice zero_class_judge(struct zero_class *c, const struct zero_rules *r, uint64_t length,
+                                  nstime now);
+
+// Should this plain WRITE_ZEROES carry a probe with nothing to save? (16 MiB or more, unknown)
+bool zero_class_wants_teaching(struct zero_class *c, const struct zero_rules *r, uint64_t length,
+                               nstime now);
+
+// A probe begins: counts against the hour.
+void zero_class_probe_begins(struct zero_class *c, nstime now);
+void zero_class_learn(struct zero_class *c, const struct zero_rules *r,
+                      const struct zero_finding *f, nstime now);
+
+// The sample to take next for a small request: call only after ZERO_SAMPLE; counts a try.
+enum zero_arm zero_class_next_arm(struct zero_class *c, uint64_t length);
+// It took `took`, its FLUSH included. `clean`: nothing disturbed the measurement, and no error.
+void zero_class_sampled(struct zero_class *c, const struct zero_rules *r, uint64_t length,
+                        enum zero_arm arm, nstime took, bool clean, nstime now);
+
+// One piece of a forwarded (known fast) zero took `took`; may take the verdict back. An error is not
+// a slow zero: don't report it. A piece that agrees prolongs the verdict.
+void zero_class_zeroed(struct zero_class *c, const struct zero_rules *r, uint64_t length,
+                       nstime took, nstime now);
+// Once a minute: time a FLUSH behind the forwarded zero and report zero and FLUSH together.
+bool zero_class_wants_flush(struct zero_class *c, nstime now);
+
+// For people: one row for each thing known. Fills at most `max` rows, returns how many.
+struct zero_row {
+    uint64_t bytes_from, bytes_to; // inclusive; UINT64_MAX: no end
+    enum zero_verdict verdict;
+    enum zero_source source;
+    nstime since;
+    double ratio; // negative: none
+    unsigned samples;
+};
+#define ZERO_ROWS (ZERO_CELLS + 2)
+unsigned zero_class_rows(struct zero_class *c, const struct zero_rules *r, nstime now,
+                         struct zero_row *rows, unsigned max);
+
+const char *zero_verdict_name(enum zero_verdict v); // "fast", "slow", "unknown"
+const char *zero_source_name(enum zero_source s);   // as interface.md spells them; "" for nothing
+
+// Zero and write cost at n bytes, the zero counted with its pieces of at most `piece` bytes.
+double zero_model_zero_time(const struct zero_model *m, uint64_t n, uint64_t piece);
+double zero_model_write_time(const struct zero_model *m, uint64_t n);
+bool zero_model_fast(const struct zero_model *m, const struct zero_rules *r, uint64_t n);
+
+#endif
