@@ -75,6 +75,13 @@ bytes_equal(struct bytes a, struct bytes b)
     return a.len == b.len && (a.len == 0 || memcmp(a.p, b.p, a.len) == 0);
 }
 
+// True if all n bytes are zero; n may be 0.
+static inline bool
+bytes_all_zero(const uint8_t *p, size_t n)
+{
+    return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);
+}
+
 // A bounds-checked reader. A read past the end sets `bad`, yields zeroes, and stays bad: a parser
 // checks once, at its end.
 struct cursor {

@@ -12,15 +12,18 @@
 // checked for overlap: no server in the field answers like that.
 #define CHUNK_GAPS 4
 
+// The longest error chunk: an ERROR_OFFSET with the longest text.
+#define MAX_ERROR_CHUNK (14u + MAX_STRING)
+
 struct chunk_track {
-    uint64_t offset;  // of the request
-    uint32_t length;  // of the request
+    uint64_t offset; // of the request
+    uint32_t length; // of the request
     uint16_t command;
-    uint16_t flags;   // of the request
+    uint16_t flags; // of the request
     uint8_t n_spans;
-    bool failed;      // an error chunk has been seen
-    bool content;     // a content chunk has been seen (DF allows one)
-    uint32_t covered; // bytes of READ content seen
+    bool failed;       // an error chunk has been seen
+    bool content;      // a content chunk has been seen (DF allows one)
+    uint32_t covered;  // bytes of READ content seen
     uint32_t contexts; // bit i: context i of the connection's table has been answered
     struct {
         uint32_t from, to; // relative to offset, sorted, disjoint, not touching
@@ -29,8 +32,8 @@ struct chunk_track {
 
 void chunk_track_begin(struct chunk_track *t, const struct request *r);
 
-// How many bytes of payload chunk_judge() needs to see: 0, 4, 8, 12 or, for errors, all of it (which
-// is bounded). Returns -1 where the header alone is a breach (*why is then a literal).
+// How many bytes of payload chunk_judge() needs to see: 0, 4, 8, 12 or, for errors, all of it (at
+// most MAX_ERROR_CHUNK). Returns -1 where the header alone is a breach (*why is then a literal).
 int chunk_head_size(const struct chunk_track *t, const struct reply *h, const char **why);
 
 // What a chunk says, once judged.
@@ -44,8 +47,8 @@ struct chunk_facts {
 };
 
 // Judges a chunk by its header and the first chunk_head_size() bytes of its payload, and notes it.
-// `ids` are the context ids of the connection. Returns NULL if it is sound, else why it is a breach
-// (a literal): the caller then drops the upstream.
+// `ids` are the context ids of the connection, at most MAX_CONTEXTS. Returns NULL if it is sound,
+// else why it is a breach (a literal): the caller then drops the upstream.
 const char *chunk_judge(struct chunk_track *t, const struct reply *h, const uint8_t *head,
                         const uint32_t *ids, unsigned n_ids, struct chunk_facts *facts);
 

@@ -15,18 +15,24 @@
 
 // Memory the caller lends for the time of the handshake: a whole option.
 #define CLIENT_HS_SCRATCH MAX_OPTION_PARSED
+// What a client may have us read for nothing, over its whole handshake: the longest option that is
+// still answered, and as much again in lesser blunders.
+#define CLIENT_HS_DRAINED (2ull * MAX_OPTION_DRAINED)
 
 enum client_hs_event {
-    CLIENT_HS_MORE,   // all input is consumed
-    CLIENT_HS_OPTION, // `option` waits for its answer; it points into the scratch
-    CLIENT_HS_ABORT,  // the client said ABORT, the ACK is in `out`: send it and close
-    CLIENT_HS_BREACH, // close without another byte; `breach` says why (a literal)
+    CLIENT_HS_MORE,     // all input is consumed
+    CLIENT_HS_OPTION,   // `option` waits for its answer; it points into the scratch
+    CLIENT_HS_ANSWERED, // the machine has refused `option.id` itself: send `out` and feed the rest.
+                        // A SET_META_CONTEXT refused so voids what an earlier one has set
+    CLIENT_HS_ABORT,    // the client said ABORT, the ACK is in `out`: send it and close
+    CLIENT_HS_BREACH,   // close without another byte; `breach` says why (a literal)
 };
 
+// One of EXPORT_NAME, LIST, INFO, GO, STRUCTURED_REPLY, LIST_META_CONTEXT and SET_META_CONTEXT.
 struct client_option {
-    uint32_t id; // EXPORT_NAME, LIST, INFO, GO, STRUCTURED_REPLY, LIST_META_CONTEXT, SET_META_CONTEXT
+    uint32_t id;
     struct bytes name;    // not for LIST and STRUCTURED_REPLY
-    struct bytes infos;   // INFO, GO: big-endian 16-bit numbers, as sent
+    struct bytes infos;   // INFO, GO: big-endian 16-bit numbers; those of nbd.h, each once
     uint32_t n_queries;   // LIST_META, SET_META
     struct bytes queries; // {len32, bytes}*, checked: walk with client_option_query()
 };
@@ -39,17 +45,20 @@ struct client_handshake {
     bool no_zeroes, fixed;
     bool structured; // the client has been told ACK to STRUCTURED_REPLY
     bool done;       // GO or EXPORT_NAME has been answered well: transmission begins
-    uint32_t options, options_allowed;
+    uint32_t options, options_allowed, listed;
     uint32_t need, have; // of the element in work
     uint32_t option_id, option_len;
     uint64_t drained;
+    uint32_t refusal; // of the option that is being drained
+    const char *refusal_text;
 };
 
 // Begins, and writes the 18 bytes of the greeting to `out`.
 void client_hs_begin(struct client_handshake *hs, uint8_t *scratch, struct out *out);
 
-// Consumes input up to one event. `out` must have CLIENT_HS_OUT bytes free. Returns what it consumed;
-// after CLIENT_HS_OPTION the rest must not be fed before the answer.
+// Consumes input up to one event. `out` must have CLIENT_HS_OUT bytes free. Returns what it
+// consumed; after CLIENT_HS_OPTION the rest must not be fed before the answer, and what follows the
+// option that ends the handshake belongs to the transmission phase: either way it consumes nothing.
 #define CLIENT_HS_OUT 512
 size_t client_hs_feed(struct client_handshake *hs, const uint8_t *in, size_t len, struct out *out,
                       enum client_hs_event *event);

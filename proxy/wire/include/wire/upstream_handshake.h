@@ -13,25 +13,25 @@
 #define UPSTREAM_HS_SCRATCH (16u << 10)
 
 enum upstream_hs_event {
-    UPSTREAM_HS_MORE,    // all input is consumed
-    UPSTREAM_HS_READY,   // greeted, client flags are in `out`; the first option may be asked
-    UPSTREAM_HS_ITEM,    // one entry of an answer: `item`
-    UPSTREAM_HS_ANSWER,  // the final reply: `answer`; the next option may be asked
-    UPSTREAM_HS_BREACH,  // drop it; `breach` says why (a literal)
+    UPSTREAM_HS_MORE,   // all input is consumed
+    UPSTREAM_HS_READY,  // greeted, client flags are in `out`; the first option may be asked
+    UPSTREAM_HS_ITEM,   // one entry of an answer: `item`
+    UPSTREAM_HS_ANSWER, // the final reply: `answer`; the next option may be asked
+    UPSTREAM_HS_BREACH, // drop it; `breach` says why (a literal)
 };
 
 struct upstream_item {
     uint32_t reply;           // NBD_REP_SERVER, NBD_REP_INFO, NBD_REP_META_CONTEXT
-    uint16_t info;            // INFO: its number
+    uint16_t info;            // INFO: its number; those of nbd.h come once at most
     uint32_t context;         // META_CONTEXT: its id
     struct bytes name;        // SERVER, META_CONTEXT
-    struct bytes description; // SERVER
+    struct bytes description; // SERVER; like that of INFO_DESCRIPTION it ends before a NUL
     struct bytes payload;     // INFO: what follows the number
 };
 
-// What INFO, GO or EXPORT_NAME said of the export.
+// What the last INFO, GO or EXPORT_NAME said of the export.
 struct upstream_export {
-    bool known;       // INFO_EXPORT came
+    bool known; // INFO_EXPORT came
     uint64_t size;
     uint16_t flags;
     bool has_block_size;
@@ -39,7 +39,7 @@ struct upstream_export {
 };
 
 struct upstream_answer {
-    uint32_t reply;    // NBD_REP_ACK or NBD_REP_ERR_*
+    uint32_t reply;    // NBD_REP_ACK or NBD_REP_ERR_*, unknown ones (bit 31 set) as they came
     struct bytes text; // of an error; untrusted, cut at MAX_STRING
 };
 
@@ -52,19 +52,20 @@ struct upstream_handshake {
     int state;
     uint16_t server_flags;
     bool no_zeroes;
-    uint32_t asked; // the option on the wire, or 0
+    uint32_t asked;      // the option on the wire, or 0
+    uint32_t infos_seen; // bit i: information type i has come in this answer
     uint32_t items;
     uint64_t item_bytes;
     uint32_t need, have;
     uint32_t reply_type, reply_len;
-    uint64_t drain;
 };
 
 void upstream_hs_begin(struct upstream_handshake *hs, uint8_t *scratch);
 
-// Consumes input up to one event. `out` must have 16 bytes free. What `item` and `answer` point to is
-// valid until the next call. An upstream that is oldstyle or newstyle but not fixed is a breach that
-// says so (they come with a later issue).
+// Consumes input up to one event. `out` must have 16 bytes free. What `item` and `answer` point to
+// is valid until the next call. An upstream that is oldstyle or newstyle but not fixed is a breach
+// that says so, and so is one that talks unasked. What follows the ACK of GO or EXPORT_NAME belongs
+// to the transmission phase and is not consumed.
 size_t upstream_hs_feed(struct upstream_handshake *hs, const uint8_t *in, size_t len,
                         struct out *out, enum upstream_hs_event *event);
 
