@@ -41,46 +41,55 @@ struct zero_finding {
     bool error; // an operation failed: no probe for 30 min
 };
 
-// Requests up to 1 MiB are sampled by A/B, a cell for each power of two from 512 bytes on.
+// A request shorter than this carries no probe: its range has no room for the levels that decide.
+#define ZERO_PROBE_FROM     (16u << 20)
+#define ZERO_PROBES_AN_HOUR 5u
+
+// Requests up to 1 MiB are sampled by A/B, a cell for each power of two from 512 bytes on; a length
+// between two powers belongs to the larger.
 #define ZERO_CELL_SMALLEST 9u
 #define ZERO_CELL_LARGEST  20u
 #define ZERO_CELLS         (ZERO_CELL_LARGEST - ZERO_CELL_SMALLEST + 1)
-#define ZERO_CELL_SAMPLES  8u
+#define ZERO_SMALL         (1u << ZERO_CELL_LARGEST)
+#define ZERO_CELL_SAMPLES  8u // of each arm
 
 enum zero_arm { ZERO_ARM_ZERO, ZERO_ARM_WRITE };
 
 struct zero_cell {
     enum zero_verdict verdict;
-    nstime until;             // when a verdict ends
-    nstime since;             // when it was made
-    nstime refuse_for;        // the next refusal: 60 s doubling to 1 h
-    uint8_t n[2];             // samples that counted, by arm
-    uint8_t tries;            // requests served without knowing, counted or not
-    double ratio;             // median zero / median write, when there is a verdict
+    nstime until;       // when a verdict ends
+    nstime since;       // when it was made
+    nstime refuse_for;  // the next refusal: 60 s doubling to 1 h
+    uint8_t n[2];       // samples that counted, by arm
+    uint8_t tries;      // requests served without knowing, counted or not
+    uint8_t against;    // forwarded zeroes in a row that were no longer fast
+    double zero, write; // medians in ns, when there is a verdict from enough samples
     nstime sample[2][ZERO_CELL_SAMPLES];
 };
 
 struct zero_class {
     enum zero_verdict verdict; // of the large sizes
     enum zero_source source;
-    nstime since, until;       // made at; ends at (0: never)
-    nstime refuse_for;         // the next SLOW: 60 s doubling to 30 min
-    struct zero_model model;   // valid while has_model
+    nstime since, until;     // made at; ends at (0: never)
+    nstime refuse_for;       // the next SLOW: 60 s doubling to 30 min
+    struct zero_model model; // valid while has_model
     bool has_model;
     unsigned samples;
-    unsigned agreeing;         // FAST findings in a row (two make a verdict)
-    nstime probes[5];          // when the last five began (0: none)
+    unsigned agreeing;                  // FAST findings in a row (two make a verdict)
+    nstime probes[ZERO_PROBES_AN_HOUR]; // when the last ones began (0: none)
     unsigned next_probe;
-    nstime no_probe_before;    // after an errored one
-    nstime watch_from;         // re-checking of forwarded zeroes: the second in work
-    nstime watch_time;
-    uint64_t watch_bytes;
-    nstime next_flush;         // when a forwarded zero is next followed by a timed FLUSH
+    nstime no_probe_before; // after an errored one
+    nstime watch_from;      // re-checking of forwarded zeroes: when the second in work began,
+    nstime watch_to;        // the last zero in it ended,
+    nstime watch_busy;      // how much of it zeroes were in flight,
+    double watch_allowed;   // and how much they may have been
+    nstime next_flush;      // when a forwarded zero is next followed by a timed FLUSH
     struct zero_cell cells[ZERO_CELLS];
 };
 
 void zero_class_begin(struct zero_class *c);
-// Everything learnt is void: address, size or flags changed, or the upstream dropped everyone.
+// Everything learnt is void: address, size or flags changed, or the upstream dropped everyone. What
+// limits probing stays: a flapping upstream must not be probed at every return.
 void zero_class_forget(struct zero_class *c);
 
 enum zero_advice {
@@ -88,10 +97,12 @@ enum zero_advice {
     ZERO_REFUSE,  // known slow, or unknown and not to be found out now: ENOTSUP
     ZERO_PROBE,   // unknown, and this request is one that could carry a probe, as far as the class
                   // can tell (size, hourly allowance); without a probe: ENOTSUP
-    ZERO_SAMPLE,  // unknown and small: serve it by zero_class_next_arm(), if all is quiet; else ENOTSUP
+    ZERO_SAMPLE,  // unknown and small: serve it by zero_class_next_arm(), if all is quiet; else
+                  // ENOTSUP
 };
 
-// A FAST_ZERO request of `length` bytes has come (decisions 5 to 7 of docs/zeroing.md, policy measure).
+// A FAST_ZERO request of `length` bytes has come (decisions 5 to 7 of docs/zeroing.md, policy
+// measure).
 enum zero_advice zero_class_judge(struct zero_class *c, const struct zero_rules *r, uint64_t length,
                                   nstime now);
 
@@ -110,11 +121,15 @@ enum zero_arm zero_class_next_arm(struct zero_class *c, uint64_t length);
 void zero_class_sampled(struct zero_class *c, const struct zero_rules *r, uint64_t length,
                         enum zero_arm arm, nstime took, bool clean, nstime now);
 
-// One piece of a forwarded (known fast) zero took `took`; may take the verdict back. An error is not
-// a slow zero: don't report it. A piece that agrees prolongs the verdict.
+// One piece of a forwarded zero took `took` (sent after FORWARD, or after a probe that ended
+// PROCEED); may take the verdict back. An error is not a slow zero: don't report it; nor a piece
+// that had to queue behind other commands than zeroes of its class. A piece that agrees prolongs
+// the verdict.
 void zero_class_zeroed(struct zero_class *c, const struct zero_rules *r, uint64_t length,
                        nstime took, nstime now);
-// Once a minute: time a FLUSH behind the forwarded zero and report zero and FLUSH together.
+// Once a minute: time a FLUSH behind the forwarded zero and report zero and FLUSH together (the
+// zero alone where the FLUSH had writes of others to carry: that proves nothing). True once a
+// minute.
 bool zero_class_wants_flush(struct zero_class *c, nstime now);
 
 // For people: one row for each thing known. Fills at most `max` rows, returns how many.

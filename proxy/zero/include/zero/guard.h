@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The range guard as one worker sees it: which chunk of which export is being probed by somebody, so
-// that requests which overlap it wait. Almost always empty. Pure; one thread.
+// The range guard as one worker sees it: which chunk of which export is being probed by somebody,
+// so that requests which overlap it wait. Almost always empty. Pure; one thread.
 #ifndef ZERO_GUARD_H
 #define ZERO_GUARD_H
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The probe inside a request, as a machine: it asks for one operation, is told how that went and how
-// long it took, and asks for the next. It holds no data: the caller keeps one chunk's bytes between
-// PROBE_READ and PROBE_WRITE. Whatever happens, a chunk whose zero was sent is written back before the
-// machine finishes, unless the upstream itself is gone (probe_lost()).
+// The probe inside a request, as a machine: it asks for one operation, is told how that went and
+// how long it took, and asks for the next. It holds no data: the caller keeps one chunk's bytes
+// between PROBE_WANT_READ and PROBE_WANT_WRITE. Whatever happens, a chunk whose zero was sent is
+// written back before the machine finishes, unless the upstream itself is gone (probe_lost()).
 //
-// Two modes. RESTORE: inside a FAST_ZERO request; contents and durability are as before when it ends.
-// TEACH: inside a plain WRITE_ZEROES that will zero the range anyway; nothing to read or save, and
-// PROBE_WRITE means zeroes.
+// Two modes. RESTORE: inside a FAST_ZERO request; contents and durability are as before when it
+// ends. TEACH: inside a plain WRITE_ZEROES that will zero the range anyway; nothing to read or
+// save, and PROBE_WANT_WRITE means zeroes. docs/zeroing.md has the picture and the reasons.
 #ifndef ZERO_PROBE_H
 #define ZERO_PROBE_H
 
@@ -20,28 +20,37 @@
 enum probe_mode { PROBE_RESTORE, PROBE_TEACH };
 
 enum probe_want {
-    PROBE_WANT_GUARD,   // hold everybody off [offset, length); every worker acknowledged. RESTORE only
-    PROBE_WANT_STATUS,  // does the chunk lie in one allocated extent? (REQ_ONE base:allocation)
-    PROBE_WANT_READ,    // the chunk into the caller's buffer; tell whether it is all zero
-    PROBE_WANT_ZERO,    // WRITE_ZEROES of the chunk
-    PROBE_WANT_CHECK,   // READ of the given piece of the chunk, and is it all zero?
-    PROBE_WANT_WRITE,   // the chunk back from the buffer (TEACH: zeroes)
+    PROBE_WANT_GUARD,  // hold everybody off [offset, length); every worker acknowledged. RESTORE
+                       // only
+    PROBE_WANT_STATUS, // does the chunk lie in one allocated extent? (REQ_ONE base:allocation)
+    PROBE_WANT_READ,   // the chunk into the caller's buffer; tell whether it is all zero
+    PROBE_WANT_ZERO,   // WRITE_ZEROES of the chunk
+    PROBE_WANT_CHECK,  // READ of the given piece of the chunk, *not* into the buffer: all zero?
+    PROBE_WANT_WRITE,  // the chunk back from the buffer (TEACH: zeroes)
     PROBE_WANT_FLUSH,
     PROBE_WANT_UNGUARD, // let the others go on (always succeeds, at once)
-    PROBE_WANT_WAIT,    // nothing until `deadline`, then report success: a write-back is tried again
-    PROBE_WANT_FINISH,  // over: see probe_finding() and `ending`
+    PROBE_WANT_WAIT,   // nothing until `deadline`, then report success: a write-back is tried again
+    PROBE_WANT_FINISH, // over: see probe_finding() and `ending`
 };
 
+// An operation longer than the upstream takes in one message (its maximum block size; max-zero) is
+// split by the caller; `took` is then from the first submission to the last reaping, and the first
+// error wins.
 struct probe_step {
     enum probe_want want;
     uint64_t offset;
     uint32_t length;
-    nstime deadline; // GUARD, first FLUSH: report failure by then (the caller gives up waiting); 0: none
+    nstime deadline; // GUARD, first FLUSH: report failure by then (the caller gives up waiting); 0:
+                     // none
 };
 
+// The two error numbers of the protocol that mean something to the machine (spec: "Error values").
+#define PROBE_ENOSPC 28u // thin storage is full: no more probes until an administrator says so
+#define PROBE_LATE   95u // NBD_ENOTSUP: GUARD or the first FLUSH was not done by its deadline
+
 struct probe_outcome {
-    uint32_t error; // NBD errno, 0 = good. GUARD, FLUSH: NBD_ENOTSUP = not by the deadline
-    bool no;        // STATUS: a hole or zeroes or more than one extent. READ, CHECK: READ: all zero;
+    uint32_t error; // NBD errno, 0 = good. GUARD, first FLUSH: PROBE_LATE = not by the deadline
+    bool no;        // STATUS: a hole or zeroes or more than one extent. READ: all zero.
                     // CHECK: not all zero
     nstime took;    // submission to reaping
     bool clean;     // the measurement was not disturbed
@@ -54,9 +63,43 @@ enum probe_ending {
     PROBE_DAMAGED, // something could not be written back or flushed: EIO; see `damaged`
 };
 
-#define PROBE_LEVELS  4
-#define PROBE_REPEATS 4
+// The timed operations of one chunk, in their order.
+enum probe_op {
+    PROBE_OP_READ,
+    PROBE_OP_ZERO,
+    PROBE_OP_FLUSH_ZERO,
+    PROBE_OP_WRITE,
+    PROBE_OP_FLUSH_WRITE,
+    PROBE_OPS,
+};
 
+#define PROBE_LEVELS  4
+#define PROBE_REPEATS 3
+
+// What was seen of one level, of samples that counted.
+struct probe_level {
+    unsigned n;
+    nstime took[PROBE_OPS][PROBE_REPEATS];
+};
+
+// The cost of one operation at one level, disturbed or not: for predictions.
+struct probe_seen {
+    bool any;
+    nstime least, most;
+};
+
+// Why no further chunk is taken.
+enum probe_stop {
+    PROBE_GOES_ON,
+    PROBE_ALL_LEVELS, // the last level is complete
+    PROBE_NO_BUDGET,  // probe-time or probe-bytes is spent
+    PROBE_NO_RANGE,   // the request has no room for the next chunk
+    PROBE_DISTURBED,  // too many samples did not count
+    PROBE_NO_GUARD,   // the chunk could not be guarded in time
+};
+
+// Readable by the caller: ending, damaged, flush_owed, no_space, written. The rest is the
+// machine's.
 struct probe {
     enum probe_mode mode;
     struct zero_rules rules;
@@ -66,41 +109,59 @@ struct probe {
     nstime began, deadline; // the budget of probe-time
     uint64_t written;       // bytes, of the budget of probe-bytes
     uint64_t next_offset;   // where the next chunk begins
-    unsigned level, repeat; // in work
-    unsigned phase;         // what was asked last
-    struct range chunk;     // in work
-    bool altered;           // its zero was sent and it is not yet written back
-    bool guarded, checked, aborted, failed, no_space, flush_owed;
-    nstime retry_until, retry_at;
-    struct {
-        unsigned n;                                           // samples that counted
-        nstime z[PROBE_REPEATS], fz[PROBE_REPEATS];           // zero, its flush
-        nstime w[PROBE_REPEATS], fw[PROBE_REPEATS];           // write, its flush
-    } levels[PROBE_LEVELS];
-    nstime slowest_zero_per_mib, slowest_write_per_mib, slowest_flush; // for predictions
+    unsigned skips;         // chunks skipped in a row
+    unsigned level, runs;   // level in work; its chunks so far, counted or not
+    unsigned phase;         // see probe.c
+    struct probe_step step; // what to do now
+    enum probe_stop stop;
+
+    struct range chunk;              // in work
+    nstime took[PROBE_OPS];          // of its operations
+    bool clean;                      // none of them was disturbed
+    bool skip;                       // nothing stored there: not used
+    bool altered;                    // its zero was sent; not yet written back and flushed
+    nstime retry_until, retry_pause; // of a failed write-back
+
+    bool checked; // the first zero did read as zeroes
+    bool aborted; // start no other chunk
+    nstime
+        write_by;  // aborted because the client left: a write-back must start by then; 0: any time
+    bool failed;   // an operation failed
+    bool no_space; // one of them with ENOSPC
+    bool flush_owed; // a FLUSH of ours failed: writers must hear of it
+    struct probe_level levels[PROBE_LEVELS];
+    struct probe_seen seen[PROBE_LEVELS][PROBE_OPS];
+    nstime quickest; // the quickest operation: what a round trip costs at most; 0: none yet
+
     enum probe_ending ending;
     struct range damaged;
     enum zero_verdict verdict;
-    unsigned samples;
+    bool has_model;
+    struct zero_model model;
 };
 
-// The sizes of the levels, how often each is run; the largest is the buffer the caller must provide.
+// The largest level is the buffer the caller must provide.
 #define PROBE_LARGEST_CHUNK (16u << 20)
 
 // `preferred`: the upstream's preferred block size, or 0.
 void probe_begin(struct probe *p, enum probe_mode mode, const struct zero_rules *r,
                  struct range range, uint32_t preferred, bool has_status, nstime now);
 
-// What to do now. Idempotent until probe_report().
+// What to do now. Idempotent until probe_report(). A ZERO that was handed out counts as sent.
 struct probe_step probe_next(struct probe *p, nstime now);
 // How the last step went.
 void probe_report(struct probe *p, const struct probe_outcome *o, nstime now);
 
-// The client is gone, or the process is to end: finish the chunk in work (write it back), start no
-// other. Never decides FAST afterwards.
+// The process is to end: finish the chunk in work (write it back), start no other. The step that
+// was handed out stays to be reported. Never decides FAST afterwards.
 void probe_abort(struct probe *p);
-// The upstream connection is gone: nothing more can be done. Sets the ending: DAMAGED if the chunk in
-// work was altered, or its write-back not yet flushed; else REFUSED.
+// The client is gone: as probe_abort(), but the write-back must start within PROBE_CLIENT_GONE of
+// `now`, or the chunk is given up (DAMAGED). A caller whose operation in flight outlasts that
+// closes the upstream connection and calls probe_lost().
+#define PROBE_CLIENT_GONE NS_PER_SEC
+void probe_client_gone(struct probe *p, nstime now);
+// The upstream connection is gone: nothing more can be done. Sets the ending: DAMAGED if the chunk
+// in work was altered, or its write-back not yet flushed; else REFUSED.
 void probe_lost(struct probe *p);
 
 // After PROBE_WANT_FINISH or probe_lost().

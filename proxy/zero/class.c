@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What is believed about a class, for how long, and what follows for a request (docs/zeroing.md,
+// "Who decides" 5 to 7 and "Believing").
+#include "parts.h"
+#include <string.h>
+
+#define SLOW_FIRST    NS_PER_MIN // SLOW is believed at once, so long, and double the next time
+#define SLOW_MOST     (30 * NS_PER_MIN)
+#define FAST_AGREEING 2u                // one FAST may be an accident; two make a verdict
+#define AFTER_ERROR   (30 * NS_PER_MIN) // no probe after one that met an error
+#define HOUR          (60 * NS_PER_MIN)
+#define FLUSH_EVERY   NS_PER_MIN
+
+nstime
+class_double(nstime *limit, nstime most)
+{
+    nstime this_time = *limit;
+    *limit = this_time < most / 2 ? this_time * 2 : most;
+    return this_time;
+}
+
+void
+zero_class_begin(struct zero_class *c)
+{
+    memset(c, 0, sizeof *c);
+    c->refuse_for = SLOW_FIRST;
+    for (unsigned i = 0; i < ZERO_CELLS; i++)
+        cell_begin(&c->cells[i]);
+}
+
+void
+zero_class_forget(struct zero_class *c)
+{
+    struct zero_class old = *c;
+    zero_class_begin(c);
+    memcpy(c->probes, old.probes, sizeof c->probes);
+    c->next_probe = old.next_probe;
+    c->no_probe_before = old.no_probe_before;
+}
+
+void
+class_doubt(struct zero_class *c)
+{
+    c->verdict = ZERO_UNKNOWN;
+    c->source = ZERO_FROM_NOTHING;
+    c->agreeing = 0;
+    watch_begin(c);
+}
+
+void
+class_settle(struct zero_class *c, nstime now)
+{
+    if (c->verdict != ZERO_UNKNOWN && c->until && now >= c->until)
+        class_doubt(c);
+}
+
+// `until` 0: for ever.
+static void
+believe(struct zero_class *c, enum zero_verdict verdict, nstime until, nstime now)
+{
+    c->verdict = verdict;
+    c->source = ZERO_FROM_PROBE;
+    c->since = now;
+    c->until = until;
+}
+
+static bool
+may_probe(const struct zero_class *c, const struct zero_rules *r, uint64_t length, nstime now)
+{
+    nstime oldest = c->probes[c->next_probe];
+    return r->probe && length >= ZERO_PROBE_FROM && now >= c->no_probe_before &&
+           (oldest == 0 || now >= oldest + HOUR);
+}
+
+static enum zero_advice
+judge_small(struct zero_class *c, struct zero_cell *cell, const struct zero_rules *r,
+            uint64_t length, nstime now)
+{
+    cell_settle(cell, now);
+    // Its own verdict is the better witness: it was measured at this very size.
+    if (cell->verdict == ZERO_UNKNOWN) {
+        if (c->verdict == ZERO_SLOW)
+            return ZERO_REFUSE;
+        if (c->verdict == ZERO_FAST)
+            return zero_model_fast(&c->model, r, length) ? ZERO_FORWARD : ZERO_REFUSE;
+        if (!r->probe)
+            return ZERO_REFUSE;
+        if (cell_may_sample(cell, now))
+            return ZERO_SAMPLE;
+    }
+    return cell->verdict == ZERO_FAST ? ZERO_FORWARD : ZERO_REFUSE;
+}
+
+enum zero_advice
+zero_class_judge(struct zero_class *c, const struct zero_rules *r, uint64_t length, nstime now)
+{
+    class_settle(c, now);
+    struct zero_cell *cell = cell_of(c, length);
+    if (cell)
+        return judge_small(c, cell, r, length, now);
+    switch (c->verdict) {
+    case ZERO_FAST: return zero_model_fast(&c->model, r, length) ? ZERO_FORWARD : ZERO_REFUSE;
+    case ZERO_SLOW: return ZERO_REFUSE;
+    case ZERO_UNKNOWN: break;
+    }
+    return may_probe(c, r, length, now) ? ZERO_PROBE : ZERO_REFUSE;
+}
+
+bool
+zero_class_wants_teaching(struct zero_class *c, const struct zero_rules *r, uint64_t length,
+                          nstime now)
+{
+    class_settle(c, now);
+    return r->policy == ZERO_MEASURE && c->verdict == ZERO_UNKNOWN && may_probe(c, r, length, now);
+}
+
+void
+zero_class_probe_begins(struct zero_class *c, nstime now)
+{
+    c->probes[c->next_probe] = now ? now : 1; // 0 is "none"
+    c->next_probe = (c->next_probe + 1) % ZERO_PROBES_AN_HOUR;
+}
+
+static void
+learn_slow(struct zero_class *c, const struct zero_finding *f, nstime now)
+{
+    c->agreeing = 0;
+    c->has_model = f->has_model;
+    c->model = f->model;
+    c->samples = f->samples;
+    watch_begin(c);
+    believe(c, ZERO_SLOW, now + class_double(&c->refuse_for, SLOW_MOST), now);
+}
+
+static void
+learn_fast(struct zero_class *c, const struct zero_finding *f, nstime now)
+{
+    // A SLOW that came in between is believed until it ends: in doubt, slow.
+    if (c->verdict == ZERO_SLOW || !f->has_model)
+        return;
+    c->has_model = true;
+    c->model = f->model;
+    c->samples = f->samples;
+    c->agreeing++;
+    watch_begin(c);
+    if (c->agreeing < FAST_AGREEING)
+        return;
+    believe(c, ZERO_FAST, now + CLASS_FAST_FOR, now);
+    c->refuse_for = SLOW_FIRST;
+    c->next_flush = now + FLUSH_EVERY;
+}
+
+void
+zero_class_learn(struct zero_class *c, const struct zero_rules *r, const struct zero_finding *f,
+                 nstime now)
+{
+    class_settle(c, now);
+    if (f->error)
+        c->no_probe_before = now + AFTER_ERROR;
+    else if (f->verdict == ZERO_SLOW)
+        learn_slow(c, f, now);
+    else if (f->verdict == ZERO_FAST)
+        learn_fast(c, f, now);
+}
+
+bool
+zero_class_wants_flush(struct zero_class *c, nstime now)
+{
+    class_settle(c, now);
+    if (c->verdict != ZERO_FAST || now < c->next_flush)
+        return false;
+    c->next_flush = now + FLUSH_EVERY;
+    return true;
+}
