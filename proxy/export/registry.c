@@ -1,0 +1,471 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <export/registry.h>
+
+#include <base/text.h>
+#include <export/lock.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <zero/permit.h>
+
+// Exports that nobody uses are kept for what was learnt of them, up to this many: a server that
+// answers to any name must not make us grow without end.
+#define IDLE_EXPORTS_KEPT 64
+
+#define STATUS_PAUSE (10 * NS_PER_MIN)
+
+struct export {
+    struct registry *registry;
+    struct export *next;
+
+    // Set when it is made; size and flags under both mutexes.
+    char upstream[64];
+    struct bytes address, name; // owned
+    uint64_t address_hash;
+    uint64_t size;
+    uint16_t flags;
+
+    // Under the registry's mutex.
+    unsigned connections;
+    uint64_t last_used;
+    int lock_fd;
+    bool locked; // shared, at least
+
+    // Under its own mutex.
+    pthread_mutex_t mutex;
+    struct zero_class classes[2]; // without and with NO_HOLE
+    bool probing, no_space;
+    unsigned probing_class;
+    uint16_t advertised_flags;
+    struct zero_rules rules; // of the session that came last: statistics only
+
+    // Read without a mutex.
+    atomic_uint flush_failures;
+    atomic_bool status_lied;
+    _Atomic nstime status_pause_until;
+
+    struct export_counters *counters[]; // by worker, each touched by its own thread only
+};
+
+struct registry {
+    pthread_mutex_t mutex;
+    struct export *exports;
+    struct permits permits;
+    char *state_dir;
+    uint64_t uses;
+    atomic_ullong probes;
+    unsigned n_workers;
+    void *workers[];
+};
+
+struct registry *
+registry_new(const char *state_dir, unsigned workers)
+{
+    struct registry *r = calloc(1, sizeof *r + workers * sizeof r->workers[0]);
+    if (!r)
+        return NULL;
+    r->state_dir = strdup(state_dir ? state_dir : "");
+    if (!r->state_dir) {
+        free(r);
+        return NULL;
+    }
+    pthread_mutex_init(&r->mutex, NULL);
+    r->n_workers = workers;
+    return r;
+}
+
+static void
+export_free(struct export *e)
+{
+    for (unsigned i = 0; i < e->registry->n_workers; i++)
+        free(e->counters[i]);
+    lock_close(e->lock_fd);
+    pthread_mutex_destroy(&e->mutex);
+    free((void *)(uintptr_t)e->address.p);
+    free((void *)(uintptr_t)e->name.p);
+    free(e);
+}
+
+void
+registry_free(struct registry *r)
+{
+    while (r->exports) {
+        struct export *e = r->exports;
+        r->exports = e->next;
+        export_free(e);
+    }
+    pthread_mutex_destroy(&r->mutex);
+    free(r->state_dir);
+    free(r);
+}
+
+unsigned
+registry_workers(const struct registry *r)
+{
+    return r->n_workers;
+}
+
+void
+registry_set_worker(struct registry *r, unsigned index, void *worker)
+{
+    r->workers[index] = worker;
+}
+
+void *
+registry_worker(const struct registry *r, unsigned index)
+{
+    return r->workers[index];
+}
+
+uint64_t
+registry_next_probe(struct registry *r)
+{
+    return atomic_fetch_add(&r->probes, 1) + 1;
+}
+
+static bool
+copy_bytes(struct bytes *to, struct bytes from)
+{
+    uint8_t *p = malloc(from.len + 1);
+    if (!p)
+        return false;
+    if (from.len)
+        memcpy(p, from.p, from.len);
+    *to = bytes_of(p, from.len);
+    return true;
+}
+
+static uint64_t
+address_hash(struct bytes b)
+{
+    uint64_t h = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < b.len; i++)
+        h = (h ^ b.p[i]) * UINT64_C(0x100000001b3);
+    return h ? h : 1;
+}
+
+static struct export *
+export_new(struct registry *r, const struct export_key *key)
+{
+    struct export *e = calloc(1, sizeof *e + r->n_workers * sizeof e->counters[0]);
+    if (!e)
+        return NULL;
+    pthread_mutex_init(&e->mutex, NULL);
+    e->registry = r;
+    e->lock_fd = -1;
+    if (!copy_bytes(&e->address, key->address) || !copy_bytes(&e->name, key->name)) {
+        export_free(e);
+        return NULL;
+    }
+    e->address_hash = address_hash(e->address);
+    snprintf(e->upstream, sizeof e->upstream, "%s", key->upstream);
+    e->size = key->size;
+    e->flags = key->flags;
+    zero_class_begin(&e->classes[0]);
+    zero_class_begin(&e->classes[1]);
+    return e;
+}
+
+static struct export *
+find_export(struct registry *r, const struct export_key *key)
+{
+    for (struct export *e = r->exports; e; e = e->next)
+        if (bytes_equal(e->address, key->address) && bytes_equal(e->name, key->name))
+            return e;
+    return NULL;
+}
+
+// Lets the longest unused go when too many are kept.
+static void
+forget_oldest_idle(struct registry *r)
+{
+    unsigned idle = 0;
+    struct export **oldest = NULL;
+    for (struct export **p = &r->exports; *p; p = &(*p)->next) {
+        if ((*p)->connections)
+            continue;
+        idle++;
+        if (!oldest || (*p)->last_used < (*oldest)->last_used)
+            oldest = p;
+    }
+    if (idle <= IDLE_EXPORTS_KEPT)
+        return;
+    struct export *e = *oldest;
+    *oldest = e->next;
+    export_free(e);
+}
+
+static void
+forget_classes(struct export *e)
+{
+    zero_class_forget(&e->classes[0]);
+    zero_class_forget(&e->classes[1]);
+}
+
+struct export *
+export_open(struct registry *r, const struct export_key *key)
+{
+    pthread_mutex_lock(&r->mutex);
+    struct export *e = find_export(r, key);
+    if (!e) {
+        e = export_new(r, key);
+        if (e) {
+            e->next = r->exports;
+            r->exports = e;
+        }
+    }
+    if (e) {
+        if (e->size != key->size || e->flags != key->flags) {
+            pthread_mutex_lock(&e->mutex);
+            e->size = key->size;
+            e->flags = key->flags;
+            forget_classes(e);
+            pthread_mutex_unlock(&e->mutex);
+        }
+        if (e->connections++ == 0) {
+            e->lock_fd = lock_open(r->state_dir, e->address, e->name);
+            e->locked = e->lock_fd >= 0 && lock_shared(e->lock_fd);
+        }
+        e->last_used = ++r->uses;
+    }
+    pthread_mutex_unlock(&r->mutex);
+    return e;
+}
+
+bool
+export_may_serve(struct export *e)
+{
+    pthread_mutex_lock(&e->registry->mutex);
+    if (e->lock_fd >= 0 && !e->locked)
+        e->locked = lock_shared(e->lock_fd);
+    bool may = e->lock_fd < 0 || e->locked;
+    pthread_mutex_unlock(&e->registry->mutex);
+    return may;
+}
+
+void
+export_close(struct export *e, bool lost)
+{
+    struct registry *r = e->registry;
+    pthread_mutex_lock(&r->mutex);
+    if (--e->connections == 0) {
+        lock_close(e->lock_fd);
+        e->lock_fd = -1;
+        e->locked = false;
+        if (lost) {
+            pthread_mutex_lock(&e->mutex);
+            forget_classes(e);
+            pthread_mutex_unlock(&e->mutex);
+        }
+        forget_oldest_idle(r);
+    }
+    pthread_mutex_unlock(&r->mutex);
+}
+
+void
+export_note(struct export *e, uint16_t advertised_flags, const struct zero_rules *r)
+{
+    pthread_mutex_lock(&e->mutex);
+    e->advertised_flags = advertised_flags;
+    e->rules = *r;
+    pthread_mutex_unlock(&e->mutex);
+}
+
+// Judging ---------------------------------------------------------------------------------
+
+enum zero_advice
+export_judge(struct export *e, bool no_hole, const struct zero_rules *r, uint64_t length, nstime now)
+{
+    pthread_mutex_lock(&e->mutex);
+    enum zero_advice a = ZERO_REFUSE;
+    if (!e->probing || e->probing_class != no_hole)
+        a = zero_class_judge(&e->classes[no_hole], r, length, now);
+    pthread_mutex_unlock(&e->mutex);
+    return a;
+}
+
+bool
+export_wants_teaching(struct export *e, bool no_hole, const struct zero_rules *r, uint64_t length,
+                      nstime now)
+{
+    pthread_mutex_lock(&e->mutex);
+    bool wants = !e->probing && zero_class_wants_teaching(&e->classes[no_hole], r, length, now);
+    pthread_mutex_unlock(&e->mutex);
+    return wants;
+}
+
+enum zero_arm
+export_next_arm(struct export *e, bool no_hole, uint64_t length)
+{
+    pthread_mutex_lock(&e->mutex);
+    enum zero_arm arm = zero_class_next_arm(&e->classes[no_hole], length);
+    pthread_mutex_unlock(&e->mutex);
+    return arm;
+}
+
+void
+export_sampled(struct export *e, bool no_hole, const struct zero_rules *r, uint64_t length,
+               enum zero_arm arm, nstime took, bool clean, nstime now)
+{
+    pthread_mutex_lock(&e->mutex);
+    zero_class_sampled(&e->classes[no_hole], r, length, arm, took, clean, now);
+    pthread_mutex_unlock(&e->mutex);
+}
+
+void
+export_zeroed(struct export *e, bool no_hole, const struct zero_rules *r, uint64_t length,
+              nstime took, nstime now)
+{
+    pthread_mutex_lock(&e->mutex);
+    zero_class_zeroed(&e->classes[no_hole], r, length, took, now);
+    pthread_mutex_unlock(&e->mutex);
+}
+
+bool
+export_wants_flush(struct export *e, bool no_hole, nstime now)
+{
+    pthread_mutex_lock(&e->mutex);
+    bool wants = zero_class_wants_flush(&e->classes[no_hole], now);
+    pthread_mutex_unlock(&e->mutex);
+    return wants;
+}
+
+// Probing ---------------------------------------------------------------------------------
+
+static bool
+take_turn(struct export *e, bool no_hole, nstime now)
+{
+    bool mine = false;
+    pthread_mutex_lock(&e->mutex);
+    if (!e->probing && !e->no_space) {
+        e->probing = true;
+        e->probing_class = no_hole;
+        zero_class_probe_begins(&e->classes[no_hole], now);
+        mine = true;
+    }
+    pthread_mutex_unlock(&e->mutex);
+    return mine;
+}
+
+bool
+export_probe_begins(struct export *e, bool no_hole, const struct zero_rules *r, nstime now)
+{
+    struct registry *reg = e->registry;
+    bool mine = false;
+    pthread_mutex_lock(&reg->mutex);
+    // Another connection's server-side cache may not see our writes unless the server says so
+    // (spec: NBD_FLAG_CAN_MULTI_CONN, bit 8).
+    bool alone = e->connections == 1 || (e->flags & (1u << 8));
+    if (alone && e->locked && lock_alone(e->lock_fd)) {
+        if (permit_take(&reg->permits, e->address_hash, r->probe_bytes)) {
+            mine = take_turn(e, no_hole, now);
+            if (!mine)
+                permit_return(&reg->permits, e->address_hash);
+        }
+        if (!mine)
+            (void)lock_shared(e->lock_fd); // narrowing what we hold
+    }
+    pthread_mutex_unlock(&reg->mutex);
+    return mine;
+}
+
+void
+export_probe_ends(struct export *e, bool no_hole, const struct zero_rules *r,
+                  const struct zero_finding *f, bool no_space, nstime now)
+{
+    struct registry *reg = e->registry;
+    pthread_mutex_lock(&reg->mutex);
+    permit_return(&reg->permits, e->address_hash);
+    (void)lock_shared(e->lock_fd); // narrowing what we hold
+    pthread_mutex_lock(&e->mutex);
+    e->probing = false;
+    e->no_space |= no_space;
+    zero_class_learn(&e->classes[no_hole], r, f, now);
+    pthread_mutex_unlock(&e->mutex);
+    pthread_mutex_unlock(&reg->mutex);
+}
+
+// FLUSH and status ------------------------------------------------------------------------
+
+void
+export_flush_failed(struct export *e)
+{
+    atomic_fetch_add(&e->flush_failures, 1);
+}
+
+unsigned
+export_flush_failures(const struct export *e)
+{
+    return atomic_load_explicit(&e->flush_failures, memory_order_acquire);
+}
+
+bool
+export_status_usable(const struct export *e, nstime now)
+{
+    return !atomic_load_explicit(&e->status_lied, memory_order_relaxed) &&
+           now >= atomic_load_explicit(&e->status_pause_until, memory_order_relaxed);
+}
+
+void
+export_status_lied(struct export *e)
+{
+    atomic_store(&e->status_lied, true);
+}
+
+void
+export_status_slow(struct export *e, nstime now)
+{
+    atomic_store(&e->status_pause_until, now + STATUS_PAUSE);
+}
+
+// Statistics ------------------------------------------------------------------------------
+
+struct export_counters *
+export_counters_of(struct export *e, unsigned index)
+{
+    if (!e->counters[index])
+        e->counters[index] = calloc(1, sizeof *e->counters[index]);
+    return e->counters[index];
+}
+
+void
+registry_counters(struct registry *r, unsigned index,
+                  void (*each)(void *ctx, struct export *e, const struct export_counters *c),
+                  void *ctx)
+{
+    pthread_mutex_lock(&r->mutex);
+    for (struct export *e = r->exports; e; e = e->next)
+        if (e->counters[index])
+            each(ctx, e, e->counters[index]);
+    pthread_mutex_unlock(&r->mutex);
+}
+
+static void
+describe(struct export *e, nstime now, struct export_description *d)
+{
+    d->export = e;
+    memcpy(d->upstream, e->upstream, sizeof d->upstream);
+    text_escape(d->name, sizeof d->name, e->name);
+    d->size = e->size;
+    d->upstream_flags = e->flags;
+    d->advertised_flags = e->advertised_flags;
+    d->policy = e->rules.policy;
+    d->connections = e->connections;
+    for (unsigned i = 0; i < 2; i++)
+        d->n_rows[i] = zero_class_rows(&e->classes[i], &e->rules, now, d->rows[i], ZERO_ROWS);
+}
+
+void
+registry_describe(struct registry *r, nstime now,
+                  void (*each)(void *ctx, const struct export_description *d), void *ctx)
+{
+    struct export_description d;
+    pthread_mutex_lock(&r->mutex);
+    for (struct export *e = r->exports; e; e = e->next) {
+        pthread_mutex_lock(&e->mutex);
+        describe(e, now, &d);
+        pthread_mutex_unlock(&e->mutex);
+        each(ctx, &d);
+    }
+    pthread_mutex_unlock(&r->mutex);
+}

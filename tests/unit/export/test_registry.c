@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <criterion/criterion.h>
+#include <export/lock.h>
+#include <export/registry.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define NOW  (1000 * NS_PER_SEC)
+#define SIZE (UINT64_C(64) << 20)
+
+static const struct zero_rules rules = {
+    .policy = ZERO_MEASURE,
+    .ratio = 0.30,
+    .probe = true,
+    .probe_time = NS_PER_SEC,
+    .probe_bytes = 32 << 20,
+    .max_zero = 32 << 20,
+};
+
+static char dir[64];
+
+static void
+make_dir(void)
+{
+    snprintf(dir, sizeof dir, "/tmp/nbdzero-test-XXXXXX");
+    cr_assert_not_null(mkdtemp(dir));
+}
+
+static void
+remove_dir(void)
+{
+    char command[128];
+    snprintf(command, sizeof command, "rm -r '%s'", dir);
+    cr_assert_eq(system(command), 0);
+}
+
+TestSuite(registry, .init = make_dir, .fini = remove_dir);
+
+static struct export *
+open_export(struct registry *r, const char *name, uint64_t size, uint16_t flags)
+{
+    return export_open(r, &(struct export_key){
+                              .upstream = "u",
+                              .address = bytes_str("127.0.0.1:10809"),
+                              .name = bytes_str(name),
+                              .size = size,
+                              .flags = flags,
+                          });
+}
+
+static void
+find_slow(struct export *e)
+{
+    cr_assert(export_probe_begins(e, false, &rules, NOW));
+    export_probe_ends(e, false, &rules, &(struct zero_finding){.verdict = ZERO_SLOW, .samples = 9},
+                      false, NOW);
+}
+
+Test(registry, connections_share_verdicts)
+{
+    struct registry *r = registry_new(dir, 2);
+    struct export *a = open_export(r, "disk", SIZE, 0x100), *b = open_export(r, "disk", SIZE, 0x100);
+    struct export *c = open_export(r, "other", SIZE, 0x100);
+    cr_assert_eq(a, b);
+    cr_assert_neq(a, c);
+    cr_assert_eq(export_judge(b, false, &rules, SIZE, NOW), ZERO_PROBE);
+    find_slow(a);
+    cr_assert_eq(export_judge(b, false, &rules, SIZE, NOW), ZERO_REFUSE);
+    cr_assert_eq(export_judge(b, true, &rules, SIZE, NOW), ZERO_PROBE, "NO_HOLE is another class");
+    cr_assert_eq(export_judge(c, false, &rules, SIZE, NOW), ZERO_PROBE);
+    export_close(a, false);
+    export_close(b, false);
+    a = open_export(r, "disk", SIZE, 0x100);
+    cr_assert_eq(export_judge(a, false, &rules, SIZE, NOW), ZERO_REFUSE, "kept while nobody is there");
+    export_close(a, false);
+    export_close(c, false);
+    registry_free(r);
+}
+
+// Checklist 114 and "Believing": another size, other flags, or everybody dropped: unknown.
+Test(registry, a_changed_export_is_unknown)
+{
+    struct registry *r = registry_new(dir, 1);
+    struct export *e = open_export(r, "disk", SIZE, 0x100);
+    find_slow(e);
+    export_close(e, true);
+    e = open_export(r, "disk", SIZE, 0x100);
+    cr_assert_eq(export_judge(e, false, &rules, SIZE, NOW), ZERO_PROBE, "upstream dropped everybody");
+    find_slow(e);
+    export_close(e, false);
+    e = open_export(r, "disk", 2 * SIZE, 0x100);
+    cr_assert_eq(export_judge(e, false, &rules, SIZE, NOW), ZERO_PROBE, "the size changed");
+    export_close(e, false);
+    registry_free(r);
+}
+
+Test(registry, a_probe_needs_the_export_for_itself)
+{
+    struct registry *r = registry_new(dir, 1);
+    struct export *a = open_export(r, "disk", SIZE, 0);
+    cr_assert(export_probe_begins(a, false, &rules, NOW));
+    cr_assert_not(export_probe_begins(a, false, &rules, NOW), "one at a time");
+    cr_assert_eq(export_judge(a, false, &rules, SIZE, NOW), ZERO_REFUSE, "its class is being probed");
+    export_probe_ends(a, false, &rules, &(struct zero_finding){0}, false, NOW);
+    struct export *b = open_export(r, "disk", SIZE, 0);
+    cr_assert_not(export_probe_begins(a, false, &rules, NOW), "two connections, no CAN_MULTI_CONN");
+    export_close(b, false);
+    cr_assert(export_probe_begins(a, false, &rules, NOW));
+    export_probe_ends(a, false, &rules, &(struct zero_finding){0}, true, NOW);
+    cr_assert_not(export_probe_begins(a, false, &rules, NOW), "it ran out of space");
+    export_close(a, false);
+    registry_free(r);
+}
+
+Test(registry, without_a_state_dir_nothing_is_probed)
+{
+    struct registry *r = registry_new("", 1);
+    struct export *e = open_export(r, "disk", SIZE, 0);
+    cr_assert(export_may_serve(e));
+    cr_assert_not(export_probe_begins(e, false, &rules, NOW));
+    export_close(e, false);
+    registry_free(r);
+}
+
+// Scenario 20: another process on the same state-dir.
+Test(registry, processes_keep_out_of_each_others_way)
+{
+    struct registry *r = registry_new(dir, 1);
+    int fd = lock_open(dir, bytes_str("127.0.0.1:10809"), bytes_str("disk"));
+    cr_assert_geq(fd, 0);
+    cr_assert(lock_shared(fd)); // an open file description of its own: as good as another process
+    struct export *e = open_export(r, "disk", SIZE, 0);
+    cr_assert(export_may_serve(e));
+    cr_assert_not(export_probe_begins(e, false, &rules, NOW), "somebody else serves it");
+    lock_close(fd);
+    cr_assert(export_probe_begins(e, false, &rules, NOW));
+
+    fd = lock_open(dir, bytes_str("127.0.0.1:10809"), bytes_str("disk"));
+    cr_assert_not(lock_shared(fd), "nobody begins to serve while it is probed");
+    export_probe_ends(e, false, &rules, &(struct zero_finding){0}, false, NOW);
+    cr_assert(lock_shared(fd));
+    export_close(e, false);
+
+    cr_assert(lock_alone(fd));
+    e = open_export(r, "disk", SIZE, 0);
+    cr_assert_not(export_may_serve(e), "the other one probes");
+    cr_assert(lock_shared(fd));
+    cr_assert(export_may_serve(e));
+    lock_close(fd);
+    export_close(e, false);
+    registry_free(r);
+}
+
+// A server that answers to any name must not make us grow.
+Test(registry, forgets_the_longest_unused)
+{
+    struct registry *r = registry_new(dir, 1);
+    struct export *first = open_export(r, "disk", SIZE, 0);
+    find_slow(first);
+    export_close(first, false);
+    for (unsigned i = 0; i < 200; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "n%u", i);
+        export_close(open_export(r, name, SIZE, 0), false);
+    }
+    first = open_export(r, "disk", SIZE, 0);
+    cr_assert_eq(export_judge(first, false, &rules, SIZE, NOW), ZERO_PROBE);
+    export_close(first, false);
+    registry_free(r);
+}
