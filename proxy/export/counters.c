@@ -2,12 +2,8 @@
 #include <export/counters.h>
 
 const char *const counted_command_names[COUNTED_COMMANDS] = {
-    [COUNT_READ] = "read",
-    [COUNT_WRITE] = "write",
-    [COUNT_WRITE_ZEROES] = "write_zeroes",
-    [COUNT_TRIM] = "trim",
-    [COUNT_FLUSH] = "flush",
-    [COUNT_BLOCK_STATUS] = "block_status",
+    [COUNT_READ] = "read",   [COUNT_WRITE] = "write", [COUNT_WRITE_ZEROES] = "write_zeroes",
+    [COUNT_TRIM] = "trim",   [COUNT_FLUSH] = "flush", [COUNT_BLOCK_STATUS] = "block_status",
     [COUNT_CACHE] = "cache",
 };
 

@@ -5,11 +5,9 @@
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-// FNV-1a: a name is bytes and never a path, so the file is named by hash. Two exports that share a
-// file by accident only keep each other from being probed.
+// FNV-1a. Two exports that share a byte by accident only keep each other from being probed.
 static uint64_t
 hash_bytes(uint64_t h, struct bytes b)
 {
@@ -19,47 +17,48 @@ hash_bytes(uint64_t h, struct bytes b)
 }
 
 static bool
-set_lock(int fd, short type)
+set_lock(const struct export_lock *l, short type)
 {
-    struct flock l = {.l_type = type, .l_whence = SEEK_SET};
+    struct flock f = {.l_type = type, .l_whence = SEEK_SET, .l_start = l->at, .l_len = 1};
     int rc;
     do
-        rc = fcntl(fd, F_OFD_SETLK, &l);
+        rc = fcntl(l->fd, F_OFD_SETLK, &f);
     while (rc < 0 && errno == EINTR);
     return rc == 0;
 }
 
-int
+struct export_lock
 lock_open(const char *state_dir, struct bytes address, struct bytes name)
 {
-    if (!state_dir || !*state_dir)
-        return -1;
+    struct export_lock l = {.fd = -1};
     char path[4096];
+    if (!state_dir || !*state_dir)
+        return l;
     int n = snprintf(path, sizeof path, "%s/locks", state_dir);
-    if (n < 0 || (size_t)n >= sizeof path - 32)
-        return -1;
-    if (mkdir(path, 0700) < 0 && errno != EEXIST)
-        return -1;
+    if (n < 0 || (size_t)n >= sizeof path)
+        return l;
     uint64_t h = hash_bytes(hash_bytes(UINT64_C(0xcbf29ce484222325), address), name);
-    snprintf(path + n, sizeof path - (size_t)n, "/%016llx.lock", (unsigned long long)h);
-    return open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    l.at = (int64_t)(h >> 2); // well below the largest offset
+    l.fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    return l;
 }
 
 bool
-lock_alone(int fd)
+lock_alone(const struct export_lock *l)
 {
-    return fd >= 0 && set_lock(fd, F_WRLCK);
+    return l->fd >= 0 && set_lock(l, F_WRLCK);
 }
 
 bool
-lock_shared(int fd)
+lock_shared(const struct export_lock *l)
 {
-    return set_lock(fd, F_RDLCK);
+    return l->fd >= 0 && set_lock(l, F_RDLCK);
 }
 
 void
-lock_close(int fd)
+lock_close(struct export_lock *l)
 {
-    if (fd >= 0)
-        close(fd);
+    if (l->fd >= 0)
+        close(l->fd);
+    l->fd = -1;
 }

@@ -14,7 +14,8 @@
 
 #define STATUS_PAUSE (10 * NS_PER_MIN)
 
-struct export {
+struct export
+{
     struct registry *registry;
     struct export *next;
 
@@ -28,7 +29,7 @@ struct export {
     // Under the registry's mutex.
     unsigned connections;
     uint64_t last_used;
-    int lock_fd;
+    struct export_lock lock;
     bool locked; // shared, at least
 
     // Under its own mutex.
@@ -79,7 +80,7 @@ export_free(struct export *e)
 {
     for (unsigned i = 0; i < e->registry->n_workers; i++)
         free(e->counters[i]);
-    lock_close(e->lock_fd);
+    lock_close(&e->lock);
     pthread_mutex_destroy(&e->mutex);
     free((void *)(uintptr_t)e->address.p);
     free((void *)(uintptr_t)e->name.p);
@@ -152,7 +153,7 @@ export_new(struct registry *r, const struct export_key *key)
         return NULL;
     pthread_mutex_init(&e->mutex, NULL);
     e->registry = r;
-    e->lock_fd = -1;
+    e->lock.fd = -1;
     if (!copy_bytes(&e->address, key->address) || !copy_bytes(&e->name, key->name)) {
         export_free(e);
         return NULL;
@@ -223,8 +224,8 @@ export_open(struct registry *r, const struct export_key *key)
             pthread_mutex_unlock(&e->mutex);
         }
         if (e->connections++ == 0) {
-            e->lock_fd = lock_open(r->state_dir, e->address, e->name);
-            e->locked = e->lock_fd >= 0 && lock_shared(e->lock_fd);
+            e->lock = lock_open(r->state_dir, e->address, e->name);
+            e->locked = lock_shared(&e->lock);
         }
         e->last_used = ++r->uses;
     }
@@ -236,9 +237,9 @@ bool
 export_may_serve(struct export *e)
 {
     pthread_mutex_lock(&e->registry->mutex);
-    if (e->lock_fd >= 0 && !e->locked)
-        e->locked = lock_shared(e->lock_fd);
-    bool may = e->lock_fd < 0 || e->locked;
+    if (e->lock.fd >= 0 && !e->locked)
+        e->locked = lock_shared(&e->lock);
+    bool may = e->lock.fd < 0 || e->locked;
     pthread_mutex_unlock(&e->registry->mutex);
     return may;
 }
@@ -249,8 +250,7 @@ export_close(struct export *e, bool lost)
     struct registry *r = e->registry;
     pthread_mutex_lock(&r->mutex);
     if (--e->connections == 0) {
-        lock_close(e->lock_fd);
-        e->lock_fd = -1;
+        lock_close(&e->lock);
         e->locked = false;
         if (lost) {
             pthread_mutex_lock(&e->mutex);
@@ -274,7 +274,8 @@ export_note(struct export *e, uint16_t advertised_flags, const struct zero_rules
 // Judging ---------------------------------------------------------------------------------
 
 enum zero_advice
-export_judge(struct export *e, bool no_hole, const struct zero_rules *r, uint64_t length, nstime now)
+export_judge(struct export *e, bool no_hole, const struct zero_rules *r, uint64_t length,
+             nstime now)
 {
     pthread_mutex_lock(&e->mutex);
     enum zero_advice a = ZERO_REFUSE;
@@ -356,14 +357,14 @@ export_probe_begins(struct export *e, bool no_hole, const struct zero_rules *r, 
     // Another connection's server-side cache may not see our writes unless the server says so
     // (spec: NBD_FLAG_CAN_MULTI_CONN, bit 8).
     bool alone = e->connections == 1 || (e->flags & (1u << 8));
-    if (alone && e->locked && lock_alone(e->lock_fd)) {
+    if (alone && e->locked && lock_alone(&e->lock)) {
         if (permit_take(&reg->permits, e->address_hash, r->probe_bytes)) {
             mine = take_turn(e, no_hole, now);
             if (!mine)
                 permit_return(&reg->permits, e->address_hash);
         }
         if (!mine)
-            (void)lock_shared(e->lock_fd); // narrowing what we hold
+            (void)lock_shared(&e->lock); // narrowing what we hold
     }
     pthread_mutex_unlock(&reg->mutex);
     return mine;
@@ -376,7 +377,7 @@ export_probe_ends(struct export *e, bool no_hole, const struct zero_rules *r,
     struct registry *reg = e->registry;
     pthread_mutex_lock(&reg->mutex);
     permit_return(&reg->permits, e->address_hash);
-    (void)lock_shared(e->lock_fd); // narrowing what we hold
+    (void)lock_shared(&e->lock); // narrowing what we hold
     pthread_mutex_lock(&e->mutex);
     e->probing = false;
     e->no_space |= no_space;

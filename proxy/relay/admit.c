@@ -85,7 +85,8 @@ admit_request(const struct export_facts *f, const struct request *r, uint32_t *e
         return ADMIT_END;
     if (*error)
         return ADMIT_ANSWER;
-    // Behaviour for nothing is unspecified and differs from server to server, so it is ours: success.
+    // Behaviour for nothing is unspecified and differs from server to server, so it is ours:
+    // success.
     if (info->has_range && r->length == 0)
         return ADMIT_ANSWER;
     return ADMIT_PASS;

@@ -3,7 +3,8 @@
 
 #include <stdlib.h>
 
-// A chunk is 256 slots, about 40 KiB; a thousand of them serve 2000 clients with 128 in flight each.
+// A chunk is 256 slots, about 40 KiB; a thousand of them serve 2000 clients with 128 in flight
+// each.
 #define CHUNK_SLOTS 256u
 
 struct slot_table {

@@ -7,7 +7,7 @@ void
 guards_add(struct guards *g, const struct guard *guard)
 {
     guards_remove(g, guard->probe);
-    assert(g->n < GUARDS_MAX); // there are no more permits than this
+    assert(g->n < GUARDS_MAX); // so many permits and outliving guards there are at most
     g->list[g->n++] = *guard;
 }
 

@@ -23,7 +23,7 @@ void cell_settle(struct zero_cell *cell, nstime now);
 // May one more request be served without knowing? If not, it has a verdict now.
 bool cell_may_sample(struct zero_cell *cell, nstime now);
 // A zero was forwarded on this cell's own verdict.
-void cell_zeroed(struct zero_cell *cell, nstime took, nstime now);
+void cell_zeroed(struct zero_cell *cell, nstime took);
 
 // watch.c: the re-check begins anew.
 void watch_begin(struct zero_class *c);

@@ -86,7 +86,7 @@ zero_class_zeroed(struct zero_class *c, const struct zero_rules *r, uint64_t len
     class_settle(c, now);
     struct zero_cell *cell = cell_of(c, length);
     if (cell && cell->verdict == ZERO_FAST)
-        cell_zeroed(cell, took, now);
+        cell_zeroed(cell, took);
     else
         watch(c, r, length, took, now);
 }

@@ -61,7 +61,8 @@ find_slow(struct export *e)
 Test(registry, connections_share_verdicts)
 {
     struct registry *r = registry_new(dir, 2);
-    struct export *a = open_export(r, "disk", SIZE, 0x100), *b = open_export(r, "disk", SIZE, 0x100);
+    struct export *a = open_export(r, "disk", SIZE, 0x100),
+                  *b = open_export(r, "disk", SIZE, 0x100);
     struct export *c = open_export(r, "other", SIZE, 0x100);
     cr_assert_eq(a, b);
     cr_assert_neq(a, c);
@@ -73,7 +74,8 @@ Test(registry, connections_share_verdicts)
     export_close(a, false);
     export_close(b, false);
     a = open_export(r, "disk", SIZE, 0x100);
-    cr_assert_eq(export_judge(a, false, &rules, SIZE, NOW), ZERO_REFUSE, "kept while nobody is there");
+    cr_assert_eq(export_judge(a, false, &rules, SIZE, NOW), ZERO_REFUSE,
+                 "kept while nobody is there");
     export_close(a, false);
     export_close(c, false);
     registry_free(r);
@@ -87,7 +89,8 @@ Test(registry, a_changed_export_is_unknown)
     find_slow(e);
     export_close(e, true);
     e = open_export(r, "disk", SIZE, 0x100);
-    cr_assert_eq(export_judge(e, false, &rules, SIZE, NOW), ZERO_PROBE, "upstream dropped everybody");
+    cr_assert_eq(export_judge(e, false, &rules, SIZE, NOW), ZERO_PROBE,
+                 "upstream dropped everybody");
     find_slow(e);
     export_close(e, false);
     e = open_export(r, "disk", 2 * SIZE, 0x100);
@@ -102,7 +105,8 @@ Test(registry, a_probe_needs_the_export_for_itself)
     struct export *a = open_export(r, "disk", SIZE, 0);
     cr_assert(export_probe_begins(a, false, &rules, NOW));
     cr_assert_not(export_probe_begins(a, false, &rules, NOW), "one at a time");
-    cr_assert_eq(export_judge(a, false, &rules, SIZE, NOW), ZERO_REFUSE, "its class is being probed");
+    cr_assert_eq(export_judge(a, false, &rules, SIZE, NOW), ZERO_REFUSE,
+                 "its class is being probed");
     export_probe_ends(a, false, &rules, &(struct zero_finding){0}, false, NOW);
     struct export *b = open_export(r, "disk", SIZE, 0);
     cr_assert_not(export_probe_begins(a, false, &rules, NOW), "two connections, no CAN_MULTI_CONN");
@@ -128,27 +132,28 @@ Test(registry, without_a_state_dir_nothing_is_probed)
 Test(registry, processes_keep_out_of_each_others_way)
 {
     struct registry *r = registry_new(dir, 1);
-    int fd = lock_open(dir, bytes_str("127.0.0.1:10809"), bytes_str("disk"));
-    cr_assert_geq(fd, 0);
-    cr_assert(lock_shared(fd)); // an open file description of its own: as good as another process
+    struct export_lock other = lock_open(dir, bytes_str("127.0.0.1:10809"), bytes_str("disk"));
+    cr_assert_geq(other.fd, 0);
+    cr_assert(
+        lock_shared(&other)); // an open file description of its own: as good as another process
     struct export *e = open_export(r, "disk", SIZE, 0);
     cr_assert(export_may_serve(e));
     cr_assert_not(export_probe_begins(e, false, &rules, NOW), "somebody else serves it");
-    lock_close(fd);
+    lock_close(&other);
     cr_assert(export_probe_begins(e, false, &rules, NOW));
 
-    fd = lock_open(dir, bytes_str("127.0.0.1:10809"), bytes_str("disk"));
-    cr_assert_not(lock_shared(fd), "nobody begins to serve while it is probed");
+    other = lock_open(dir, bytes_str("127.0.0.1:10809"), bytes_str("disk"));
+    cr_assert_not(lock_shared(&other), "nobody begins to serve while it is probed");
     export_probe_ends(e, false, &rules, &(struct zero_finding){0}, false, NOW);
-    cr_assert(lock_shared(fd));
+    cr_assert(lock_shared(&other));
     export_close(e, false);
 
-    cr_assert(lock_alone(fd));
+    cr_assert(lock_alone(&other));
     e = open_export(r, "disk", SIZE, 0);
     cr_assert_not(export_may_serve(e), "the other one probes");
-    cr_assert(lock_shared(fd));
+    cr_assert(lock_shared(&other));
     cr_assert(export_may_serve(e));
-    lock_close(fd);
+    lock_close(&other);
     export_close(e, false);
     registry_free(r);
 }

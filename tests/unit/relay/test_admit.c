@@ -179,9 +179,8 @@ Test(advertised, fast_zero_follows_the_policy)
     cr_assert(offered & NBD_FLAG_SEND_WRITE_ZEROES, "served by WRITE");
     // Bit 11 of an upstream without bit 6 means nothing (spec: NBD_FLAG_SEND_FAST_ZERO).
     uint16_t odd = legacy | NBD_FLAG_SEND_FAST_ZERO;
-    cr_assert_eq(advertised_flags(odd, false, false, FAST_ZERO_AS_UPSTREAM) &
-                     NBD_FLAG_SEND_FAST_ZERO,
-                 0);
+    cr_assert_eq(
+        advertised_flags(odd, false, false, FAST_ZERO_AS_UPSTREAM) & NBD_FLAG_SEND_FAST_ZERO, 0);
     uint16_t native = odd | NBD_FLAG_SEND_WRITE_ZEROES;
     cr_assert(advertised_flags(native, false, false, FAST_ZERO_AS_UPSTREAM) &
               NBD_FLAG_SEND_FAST_ZERO);

@@ -5,22 +5,22 @@
 
 // X(identifier, name, whose doing it was: 'c' client, 'u' upstream, 'p' proxy, '-' nobody's fault)
 #define SESSION_ENDINGS(X)                                                                         \
-    X(END_CLIENT_LEFT_EARLY, "client-left-early", '-')        /* closed during the handshake */    \
-    X(END_CLIENT_ABORT, "client-abort", '-')                  /* NBD_OPT_ABORT */                  \
-    X(END_CLIENT_DISC, "client-disc", '-')                    /* NBD_CMD_DISC */                   \
-    X(END_CLIENT_EOF, "client-eof", '-')                      /* closed between messages */        \
-    X(END_CLIENT_CUT, "client-cut", 'c')                      /* closed inside a message */        \
-    X(END_CLIENT_BROKEN, "client-broken", 'c')                /* reset, or cannot be sent to */    \
-    X(END_CLIENT_BREACH, "client-breach", 'c')                /* broke the protocol */             \
-    X(END_CLIENT_STALLED, "client-stalled", 'c')              /* io-timeout inside a message */    \
-    X(END_HANDSHAKE_TIMEOUT, "handshake-timeout", 'c')        /* handshake-timeout */              \
-    X(END_REFUSED_EXPORT, "refused-export", '-')              /* EXPORT_NAME that cannot be served */ \
-    X(END_UPSTREAM_UNREACHABLE, "upstream-unreachable", 'u')  /* EXPORT_NAME with upstream down */ \
-    X(END_UPSTREAM_LOST, "upstream-lost", 'u')                /* closed or reset by upstream */    \
-    X(END_UPSTREAM_BREACH, "upstream-breach", 'u')            /* broke the protocol */             \
-    X(END_UPSTREAM_STALLED, "upstream-stalled", 'u')          /* io-timeout inside a message */    \
-    X(END_DAMAGED, "probe-damaged", 'u')                      /* a probe could not write back */   \
-    X(END_DRAINED, "drained", 'p')                            /* shutting down */                  \
+    X(END_CLIENT_LEFT_EARLY, "client-left-early", '-') /* closed during the handshake */           \
+    X(END_CLIENT_ABORT, "client-abort", '-')           /* NBD_OPT_ABORT */                         \
+    X(END_CLIENT_DISC, "client-disc", '-')             /* NBD_CMD_DISC */                          \
+    X(END_CLIENT_EOF, "client-eof", '-')               /* closed between messages */               \
+    X(END_CLIENT_CUT, "client-cut", 'c')               /* closed inside a message */               \
+    X(END_CLIENT_BROKEN, "client-broken", 'c')         /* reset, or cannot be sent to */           \
+    X(END_CLIENT_BREACH, "client-breach", 'c')         /* broke the protocol */                    \
+    X(END_CLIENT_STALLED, "client-stalled", 'c')       /* io-timeout inside a message */           \
+    X(END_HANDSHAKE_TIMEOUT, "handshake-timeout", 'c') /* handshake-timeout */                     \
+    X(END_REFUSED_EXPORT, "refused-export", '-')       /* EXPORT_NAME that cannot be served */     \
+    X(END_UPSTREAM_UNREACHABLE, "upstream-unreachable", 'u') /* EXPORT_NAME with upstream down */  \
+    X(END_UPSTREAM_LOST, "upstream-lost", 'u')               /* closed or reset by upstream */     \
+    X(END_UPSTREAM_BREACH, "upstream-breach", 'u')           /* broke the protocol */              \
+    X(END_UPSTREAM_STALLED, "upstream-stalled", 'u')         /* io-timeout inside a message */     \
+    X(END_DAMAGED, "probe-damaged", 'u')                     /* a probe could not write back */    \
+    X(END_DRAINED, "drained", 'p')                           /* shutting down */                   \
     X(END_NO_MEMORY, "no-memory", 'p')
 
 enum session_ending {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Latencies in fixed memory: 64 linear steps an octave, so that a value is known to within 0.8 %.
-// From 1 us (all below count as that) to 2^37 ns (137 s; all above count as that). One thread writes;
-// histograms are copied and merged for statistics.
+// From 1 us (all below count as that) to 2^37 ns (137 s; all above count as that). One thread
+// writes; histograms are copied and merged for statistics.
 #ifndef BASE_HISTOGRAM_H
 #define BASE_HISTOGRAM_H
 
@@ -21,8 +21,8 @@ struct histogram {
 
 void histogram_add(struct histogram *h, nstime value);
 void histogram_merge(struct histogram *into, const struct histogram *from);
-// The value that the share q (0 to 1) of all values does not exceed; 0 if there are none. Never above
-// `max`.
+// The value that the share q (0 to 1) of all values does not exceed; 0 if there are none. Never
+// above `max`.
 nstime histogram_quantile(const struct histogram *h, double q);
 
 #endif

@@ -11,7 +11,8 @@
 // An option is parsed up to here. The largest legal INFO is 135,172 bytes; META with many queries
 // may be longer, but nobody needs 60 queries of 4 KiB.
 #define MAX_OPTION_PARSED (256u << 10)
-// Longer ones are drained and answered TOO_BIG up to here, which is where qemu-nbd disconnects, too.
+// Longer ones are drained and answered TOO_BIG up to here, which is where qemu-nbd disconnects,
+// too.
 #define MAX_OPTION_DRAINED (32u << 20)
 // Options of one handshake, and how many more each listed export earns (a client that lists asks
 // for the details of each). nbdkit allows 32 and 32.

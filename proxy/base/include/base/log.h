@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The words of logging, without a log: rooms that may log call log_at(), which hands a finished line
-// to whatever sink the process set (the daemon's bounded queue, a test's buffer). Pure rooms don't.
+// The words of logging, without a log: rooms that may log call log_at(), which hands a finished
+// line to whatever sink the process set (the daemon's bounded queue, a test's buffer). Pure rooms
+// don't.
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 

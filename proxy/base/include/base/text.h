@@ -5,8 +5,9 @@
 
 #include "base/bytes.h"
 
-// Writes at most cap bytes (terminator included) of `b` to `buf`, printable ASCII as it is, backslash
-// doubled, all else as \xNN, and "..." where it was cut. Returns buf. cap must be at least 8.
+// Writes at most cap bytes (terminator included) of `b` to `buf`, printable ASCII as it is,
+// backslash doubled, all else as \xNN, and "..." where it was cut. Returns buf. cap must be at
+// least 8.
 const char *text_escape(char *buf, size_t cap, struct bytes b);
 
 #endif

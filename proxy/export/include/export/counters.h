@@ -27,8 +27,9 @@ struct command_counters {
 
 struct export_counters {
     struct {
-        uint64_t requests;     // FAST_ZERO requests of clients
-        uint64_t forwarded;    // sent on (with or without the flag), the one that a probe served included
+        uint64_t requests; // FAST_ZERO requests of clients
+        uint64_t
+            forwarded; // sent on (with or without the flag), the one that a probe served included
         uint64_t refused;      // answered ENOTSUP by the proxy
         uint64_t already_zero; // answered success by decision 4
         uint64_t sampled;      // served as an A/B sample
@@ -38,9 +39,9 @@ struct export_counters {
         nstime time;
     } probes;
     struct {
-        uint64_t split;     // client zeroes that went upstream in pieces
+        uint64_t split;      // client zeroes that went upstream in pieces
         uint64_t by_writing; // zeroes (or pieces) served by WRITE
-        uint64_t held;      // requests that waited for a guard
+        uint64_t held;       // requests that waited for a guard
     } zeroes;
     struct command_counters commands[COUNTED_COMMANDS];
 };

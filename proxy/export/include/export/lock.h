@@ -7,15 +7,23 @@
 
 #include <base/bytes.h>
 #include <stdbool.h>
+#include <stdint.h>
 
-// Opens (and creates) the lock file of the export, not yet locked. -1 if it cannot be had (no
-// state-dir, not writable): then nothing may be probed.
-int lock_open(const char *state_dir, struct bytes address, struct bytes name);
+// One byte of the file `locks` in state-dir is one export's: names are invented by clients, and
+// files would pile up.
+struct export_lock {
+    int fd; // -1: none
+    int64_t at;
+};
+
+// Opens (and creates) the file, takes no lock yet. fd is -1 if it cannot be had (no state-dir, not
+// writable): then nothing may be probed.
+struct export_lock lock_open(const char *state_dir, struct bytes address, struct bytes name);
 // Shared to alone, without waiting; false if somebody else serves the export.
-bool lock_alone(int fd);
-// Takes it shared (also: from alone back to shared), without waiting; false if another process is probing
-// just now.
-bool lock_shared(int fd);
-void lock_close(int fd);
+bool lock_alone(const struct export_lock *l);
+// Takes it shared (also: from alone back to shared), without waiting; false if another process is
+// probing just now.
+bool lock_shared(const struct export_lock *l);
+void lock_close(struct export_lock *l);
 
 #endif

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What all connections of one export share: its classes' verdicts, the guard's bookkeeping, the lock
-// in state-dir, whose turn it is to probe. One registry a process, every call from any thread.
+// What all connections of one export share: its classes' verdicts, the guard's bookkeeping, the
+// lock in state-dir, whose turn it is to probe. One registry a process, every call from any thread.
 //
-// There is a mutex an export and one for the registry. They are taken when a session begins and ends,
-// by requests to zero (for well under a microsecond), and by probes; never by READ, WRITE, TRIM or
-// FLUSH.
+// There is a mutex an export and one for the registry. They are taken when a session begins and
+// ends, by requests to zero (for well under a microsecond), and by probes; never by READ, WRITE,
+// TRIM or FLUSH.
 #ifndef EXPORT_REGISTRY_H
 #define EXPORT_REGISTRY_H
 
@@ -30,18 +30,18 @@ unsigned registry_workers(const struct registry *r);
 
 // Identity of an export: where it is and what it is called there.
 struct export_key {
-    const char *upstream;  // configuration name, for people
-    struct bytes address;  // canonical: scheme, user, host and port or path
-    struct bytes name;     // as the upstream calls it
+    const char *upstream; // configuration name, for people
+    struct bytes address; // canonical: scheme, user, host and port or path
+    struct bytes name;    // as the upstream calls it
     uint64_t size;
-    uint16_t flags;        // as the upstream sent them
+    uint16_t flags; // as the upstream sent them
 };
 
-// A connection to the export begins. If size or flags differ from what was known, everything learnt is
-// forgotten. NULL: out of memory. Every open is paired with a close.
+// A connection to the export begins. If size or flags differ from what was known, everything learnt
+// is forgotten. NULL: out of memory. Every open is paired with a close.
 struct export *export_open(struct registry *r, const struct export_key *key);
-// May this process serve the export yet? False while another process on the same state-dir probes it:
-// ask again in some milliseconds (a probe ends within seconds).
+// May this process serve the export yet? False while another process on the same state-dir probes
+// it: ask again in some milliseconds (a probe ends within seconds).
 bool export_may_serve(struct export *e);
 // `lost`: upstream refused or dropped the connection. When it drops all of them, verdicts are void.
 void export_close(struct export *e, bool lost);
@@ -63,31 +63,31 @@ void export_zeroed(struct export *e, bool no_hole, const struct zero_rules *r, u
                    nstime took, nstime now);
 bool export_wants_flush(struct export *e, bool no_hole, nstime now);
 
-// May this connection carry a probe now? Takes the permit, the export's turn and its lock in state-dir.
-// False is no error. A probe that began is ended with export_probe_ends().
+// May this connection carry a probe now? Takes the permit, the export's turn and its lock in
+// state-dir. False is no error. A probe that began is ended with export_probe_ends().
 bool export_probe_begins(struct export *e, bool no_hole, const struct zero_rules *r, nstime now);
 void export_probe_ends(struct export *e, bool no_hole, const struct zero_rules *r,
                        const struct zero_finding *f, bool no_space, nstime now);
 // A number for each guard, unique in the process, never 0.
 uint64_t registry_next_probe(struct registry *r);
 
-// A FLUSH of ours failed: every connection that has written since its last good FLUSH owes its client
-// an EIO. Connections compare this count with the one they saw last.
+// A FLUSH of ours failed: every connection that has written since its last good FLUSH owes its
+// client an EIO. Connections compare this count with the one they saw last.
 void export_flush_failed(struct export *e);
 unsigned export_flush_failures(const struct export *e);
 
 // Decision 4: may base:allocation be asked, and what we learnt of its answers.
 bool export_status_usable(const struct export *e, nstime now);
-void export_status_lied(struct export *e);              // never believed again
+void export_status_lied(struct export *e);             // never believed again
 void export_status_slow(struct export *e, nstime now); // not asked for 10 min
 
-// The workers of the process, so that they find each other for the guard: opaque here. Set before any
-// thread runs.
+// The workers of the process, so that they find each other for the guard: opaque here. Set before
+// any thread runs.
 void registry_set_worker(struct registry *r, unsigned index, void *worker);
 void *registry_worker(const struct registry *r, unsigned index);
 
-// The counters of worker `index` for this export: that worker's thread only, while it has the export
-// open. NULL: out of memory.
+// The counters of worker `index` for this export: that worker's thread only, while it has the
+// export open. NULL: out of memory.
 struct export_counters *export_counters_of(struct export *e, unsigned index);
 // Calls `each` for all counters of worker `index`, on its thread, under the registry's mutex.
 void registry_counters(struct registry *r, unsigned index,
@@ -98,7 +98,7 @@ void registry_counters(struct registry *r, unsigned index,
 struct export_description {
     struct export *export; // identity
     char upstream[64];
-    char name[256];        // escaped
+    char name[256]; // escaped
     uint64_t size;
     uint16_t upstream_flags;
     uint16_t advertised_flags;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// May this request go upstream, and what is the answer if not? Pure: the request and the export's facts
-// in, an error out.
+// May this request go upstream, and what is the answer if not? Pure: the request and the export's
+// facts in, an error out.
 #ifndef RELAY_ADMIT_H
 #define RELAY_ADMIT_H
 
@@ -17,19 +17,21 @@ struct export_facts {
     uint32_t preferred;      // upstream's preferred block size, 0 if it said none
     uint32_t max_payload;    // longest READ and WRITE
     bool structured;
-    bool contexts;           // the client has selected metadata contexts
+    bool contexts; // the client has selected metadata contexts
 };
 
 enum admission {
     ADMIT_PASS,   // good; go on with it
-    ADMIT_ANSWER, // answer `error` (0: success, there is nothing to do), the payload of a WRITE is drained
+    ADMIT_ANSWER, // answer `error` (0: success, there is nothing to do), the payload of a WRITE is
+                  // drained
     ADMIT_END,    // a WRITE too long to drain: close the connection
 };
 
-enum admission admit_request(const struct export_facts *f, const struct request *r, uint32_t *error);
+enum admission admit_request(const struct export_facts *f, const struct request *r,
+                             uint32_t *error);
 
-// What the client is told of an export. `read_only`, `fast_zero`: as configuration and policy want it
-// (fast_zero is cleared where it may not be).
+// What the client is told of an export. `read_only`, `fast_zero`: as configuration and policy want
+// it (fast_zero is cleared where it may not be).
 enum fast_zero_offer { FAST_ZERO_HIDE, FAST_ZERO_OFFER, FAST_ZERO_AS_UPSTREAM };
 uint16_t advertised_flags(uint16_t upstream, bool structured, bool read_only,
                           enum fast_zero_offer fast_zero);

@@ -15,14 +15,14 @@ struct task;
 
 struct slot {
     uint32_t index, generation;
-    void *owner;         // the session; NULL: the slot is free
-    struct task *task;   // whose step it is; NULL: a client's request, passed on
+    void *owner;              // the session; NULL: the slot is free
+    struct task *task;        // whose step it is; NULL: a client's request, passed on
     struct slot *next, *prev; // of the owner's; or the next free one
     uint64_t client_cookie;
-    nstime began;        // when the request was parsed, or the step submitted
-    uint64_t writes_before; // a FLUSH: how many writes had been acknowledged when it was sent
-    uint32_t error;      // of an error chunk that has come, as it was sent on
-    bool native_fast;    // FAST_ZERO went upstream: EINVAL and EOVERFLOW become ENOTSUP
+    nstime began;             // when the request was parsed, or the step submitted
+    uint64_t writes_before;   // a FLUSH: how many writes had been acknowledged when it was sent
+    uint32_t error;           // of an error chunk that has come, as it was sent on
+    bool native_fast;         // FAST_ZERO went upstream: EINVAL and EOVERFLOW become ENOTSUP
     struct chunk_track track; // the request as it went upstream, and what has come of its reply
 };
 
