@@ -19,8 +19,8 @@ struct address {
     char path[108]; // UNIX
 };
 
-// "host:port", "[v6]:port", "unix:/path", "systemd:NAME". On failure false, and what is wrong and what
-// would be right in err.
+// "host:port", "[v6]:port", "unix:/path", "systemd:NAME". On failure false, and what is wrong and
+// what would be right in err.
 bool address_parse(const char *text, struct address *a, char *err, size_t errlen);
 // For people and logs; returns buf.
 const char *address_text(const struct address *a, char *buf, size_t cap);
@@ -31,7 +31,7 @@ struct nbd_uri {
     struct address address; // TCP (port 10809 unless given) or UNIX
     uint8_t export[4096];
     size_t export_len;
-    char user[256];             // "" = none
+    char user[256];              // "" = none
     char tls_certificates[1024]; // parameters; "" = not given
     char tls_psk_file[1024];
     char tls_hostname[256];
@@ -39,12 +39,13 @@ struct nbd_uri {
 };
 bool nbd_uri_parse(const char *text, struct nbd_uri *u, char *err, size_t errlen);
 
-// The peer of a connected socket, for people: "127.0.0.1:40000", "[::1]:40000", "unix:pid 123 uid 0".
+// The peer of a connected socket, for people: "127.0.0.1:40000", "[::1]:40000",
+// "unix:pid 123 uid 0".
 const char *address_of_peer(int fd, char *buf, size_t cap);
 
-// A listening socket, non-blocking, close-on-exec, backlog as large as the system allows; -1 and one
-// line in err. TCP: SO_REUSEADDR; the first address the name resolves to. UNIX: a stale socket file
-// is replaced, a live one refused (somebody answers); the file gets `mode`.
+// A listening socket, non-blocking, close-on-exec, backlog as large as the system allows; -1 and
+// one line in err. TCP: SO_REUSEADDR; the first address the name resolves to. UNIX: a stale socket
+// file is replaced, a live one refused (somebody answers); the file gets `mode`.
 int address_listen(const struct address *a, unsigned mode, char *err, size_t errlen);
 
 #endif

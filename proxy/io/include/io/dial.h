@@ -9,8 +9,8 @@
 
 struct dial;
 
-// Called once, on the ring's thread: fd is connected (the callee's from now on), or -1 and `err` is one
-// line with what was tried and why it failed ("connect to 10.0.0.5:10809: Connection refused").
+// Called once, on the ring's thread: fd is connected (the callee's from now on), or -1 and `err` is
+// one line with what was tried and why it failed ("connect to 10.0.0.5:10809: Connection refused").
 typedef void dial_done(void *ctx, int fd, const char *err);
 
 // Gives up at `deadline` (ring time) with "timed out". NULL: out of memory, nothing will be called.
