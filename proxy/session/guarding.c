@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The range guard between workers. Who probes asks all workers by letter to hold new requests that
+// overlap the chunk; each answers when none of its own is upstream there. No worker ever waits for
+// another.
+#include "session.h"
+
+#include <stdlib.h>
+#include <wire/names.h>
+
+// What goes between home, where the probe runs, and one worker: there and back, away and gone.
+// Letters of one sender arrive in order, so when all are `gone`, all are `back`, too.
+struct guard_mail {
+    struct letter there, back, away, gone;
+    struct guard_ask *ask;
+    struct worker *to;
+    struct guard_mail *next; // in the worker's `asks`, while writes are upstream there
+    bool waiting;
+};
+
+struct guard_ask {
+    struct guard guard;
+    struct worker *home;
+    void (*held)(void *ctx);
+    void *ctx;
+    unsigned not_back, not_gone;
+    bool released;
+    struct guard_mail mail[];
+};
+
+#define mail_of(l, member) ((struct guard_mail *)((char *)(l)-offsetof(struct guard_mail, member)))
+
+// Reads and questions of status count, too: they must not see the chunk while it is zero.
+static bool
+requests_overlap(const struct worker *w, const struct guard *g)
+{
+    for (const struct session *s = w->sessions; s; s = s->next) {
+        if (s->export != g->export)
+            continue;
+        for (const struct slot *slot = s->slots; slot; slot = slot->next) {
+            const struct nbd_command_info *info = nbd_command_info(slot->track.command);
+            if (info && info->has_range && range_overlaps(slot_range(slot), g->range))
+                return true;
+        }
+    }
+    return false;
+}
+
+static void
+wake_held(struct worker *w, const struct guard *g)
+{
+    for (struct session *s = w->sessions; s; s = s->next) {
+        if (s->export != g->export || s->phase == PHASE_DEAD)
+            continue;
+        if (s->client)
+            stream_nudge(s->client);
+        else if (s->upstream)
+            stream_nudge(s->upstream);
+    }
+}
+
+static void
+deliver_back(struct letter *l)
+{
+    struct guard_ask *a = mail_of(l, back)->ask;
+    if (--a->not_back == 0 && !a->released)
+        a->held(a->ctx);
+}
+
+static void
+answer(struct guard_mail *m)
+{
+    m->back.deliver = deliver_back;
+    if (m->to == m->ask->home)
+        deliver_back(&m->back);
+    else
+        ring_post(m->ask->home->ring, &m->back);
+}
+
+static void
+deliver_there(struct letter *l)
+{
+    struct guard_mail *m = mail_of(l, there);
+    struct worker *w = m->to;
+    // A permit is given on before its last guard is gone everywhere, so letters of two workers may
+    // cross, and a third guard come early. It gets no answer: that probe gives it up soon.
+    if (w->guards.n == GUARDS_MAX)
+        return;
+    guards_add(&w->guards, &m->ask->guard);
+    if (!requests_overlap(w, &m->ask->guard)) {
+        answer(m);
+        return;
+    }
+    m->waiting = true;
+    m->next = w->asks;
+    w->asks = m;
+}
+
+void
+guard_recheck(struct worker *w)
+{
+    struct guard_mail **p = &w->asks;
+    while (*p) {
+        struct guard_mail *m = *p;
+        if (requests_overlap(w, &m->ask->guard)) {
+            p = &m->next;
+            continue;
+        }
+        *p = m->next;
+        m->waiting = false;
+        answer(m);    // may run that probe on, and so change the list
+        p = &w->asks; // so begin anew: there are GUARDS_MAX at most
+    }
+}
+
+static void
+deliver_gone(struct letter *l)
+{
+    struct guard_ask *a = mail_of(l, gone)->ask;
+    if (--a->not_gone)
+        return;
+    struct worker *home = a->home;
+    home->guard_asks--;
+    free(a);
+    worker_check_drained(home);
+}
+
+static void
+deliver_away(struct letter *l)
+{
+    struct guard_mail *m = mail_of(l, away);
+    struct worker *w = m->to;
+    guards_remove(&w->guards, m->ask->guard.probe);
+    wake_held(w, &m->ask->guard);
+    if (m->waiting) {
+        struct guard_mail **p = &w->asks;
+        while (*p != m)
+            p = &(*p)->next;
+        *p = m->next;
+        m->waiting = false;
+        answer(m);
+    }
+    m->gone.deliver = deliver_gone;
+    if (w == m->ask->home)
+        deliver_gone(&m->gone);
+    else
+        ring_post(m->ask->home->ring, &m->gone);
+}
+
+struct guard_ask *
+guard_hold(struct worker *w, const struct guard *g, void (*held)(void *ctx), void *ctx)
+{
+    unsigned n = registry_workers(w->registry);
+    struct guard_ask *a = calloc(1, sizeof *a + n * sizeof a->mail[0]);
+    if (!a)
+        return NULL;
+    *a = (struct guard_ask){.guard = *g, .home = w, .held = held, .ctx = ctx};
+    a->not_back = a->not_gone = n;
+    w->guard_asks++;
+    for (unsigned i = 0; i < n; i++) {
+        a->mail[i].ask = a;
+        a->mail[i].to = registry_worker(w->registry, i);
+        a->mail[i].there.deliver = deliver_there;
+        if (a->mail[i].to != w)
+            ring_post(a->mail[i].to->ring, &a->mail[i].there);
+    }
+    // Our own comes last: with one worker the answer is here at once.
+    deliver_there(&a->mail[w->index].there);
+    return a;
+}
+
+void
+guard_release(struct worker *w, struct guard_ask *a)
+{
+    a->released = true;
+    unsigned n = registry_workers(w->registry);
+    for (unsigned i = 0; i < n; i++) {
+        a->mail[i].away.deliver = deliver_away;
+        if (a->mail[i].to != w)
+            ring_post(a->mail[i].to->ring, &a->mail[i].away);
+    }
+    deliver_away(&a->mail[w->index].away); // frees `a` where there is no other worker
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What the configuration says, as sessions need it. The daemon fills it from the file and never
+// changes it afterwards: a reload makes a new one, and a session keeps the one it began with.
+#ifndef SESSION_SETTINGS_H
+#define SESSION_SETTINGS_H
+
+#include <base/bytes.h>
+#include <base/time.h>
+#include <io/address.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <zero/rules.h>
+
+// The keys that [upstream] gives and [export] may override.
+struct policy {
+    bool read_only;
+    struct zero_rules zero;
+};
+
+struct upstream_settings {
+    char *name;
+    struct nbd_uri uri;
+    nstime connect_timeout;
+    struct policy policy;
+};
+
+// An [export] section: what is different for one export, named as clients ask for it.
+struct export_settings {
+    struct bytes name;                          // owned
+    const struct listener_settings **listeners; // only for these; n_listeners 0: for all
+    unsigned n_listeners;
+    struct policy policy;
+};
+
+// Counted by the daemon as it accepts; a session that ends takes itself out of `active`. Owned by
+// the daemon, outlives every settings.
+struct listener_counters {
+    atomic_ullong accepted, refused;
+    atomic_uint active;
+};
+
+struct listener_settings {
+    struct listener_counters *counters;
+    char *name;
+    struct address address;
+    unsigned socket_mode;
+    const struct upstream_settings *upstream;
+};
+
+struct limits {
+    nstime handshake_timeout;
+    nstime io_timeout; // 0 = none
+    nstime keepalive;  // 0 = none
+    unsigned max_in_flight;
+    uint64_t max_in_flight_bytes;
+};
+
+struct settings {
+    atomic_uint refs;
+    void (*destroy)(struct settings *s); // called when the last reference goes, on any thread
+    struct limits limits;
+    char *state_dir; // "" = none
+    struct listener_settings *listeners;
+    unsigned n_listeners;
+    struct upstream_settings *upstreams;
+    unsigned n_upstreams;
+    struct export_settings *exports;
+    unsigned n_exports;
+};
+
+static inline bool
+export_is_for(const struct export_settings *e, const struct listener_settings *l)
+{
+    for (unsigned i = 0; i < e->n_listeners; i++)
+        if (e->listeners[i] == l)
+            return true;
+    return e->n_listeners == 0;
+}
+
+static inline struct settings *
+settings_ref(struct settings *s)
+{
+    atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
+    return s;
+}
+
+static inline void
+settings_unref(struct settings *s)
+{
+    if (atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) == 1)
+        s->destroy(s);
+}
+
+#endif

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// One session: a client's connection, the upstream connection that serves it, and the requests
+// between them. Everything runs on the worker's thread. This header is the room's own.
+//
+//   negotiate.c  the handshake: each option of the client answered by questions to upstream
+//   settle.c     its end: what the client is told of the export, and what the session remembers
+//   dialog.c     an upstream connection in its handshake (scout.c: a second, short one)
+//   client.c     transmission: requests of the client, as far as they go
+//   replies.c    transmission: replies of upstream
+//   zeroing.c    what to do about a request to zero; task_*.c: what takes several steps upstream
+//   guarding.c   the range guard between workers
+//   session.c    birth, deadlines and the order of teardown
+#ifndef SESSION_SESSION_H
+#define SESSION_SESSION_H
+
+#include <base/endings.h>
+#include <base/limits.h>
+#include <base/log.h>
+#include <export/registry.h>
+#include <io/ring.h>
+#include <io/stream.h>
+#include <relay/admit.h>
+#include <relay/slots.h>
+#include <session/settings.h>
+#include <session/worker.h>
+#include <zero/guard.h>
+
+struct task;
+struct negotiation;
+struct guard_ask;
+struct guard_mail;
+
+// Above this much unsent in a direction, nothing more is taken in for it; STREAM_LOW starts it
+// again.
+#define UNSENT_HIGH (1u << 20)
+
+struct worker {
+    struct ring *ring;
+    struct registry *registry;
+    unsigned index;
+    struct slot_table *slots;
+    struct session *sessions;
+    atomic_uint n_sessions;
+
+    struct guards guards;    // chunks that somebody probes
+    struct guard_mail *asks; // guards that wait for writes of ours
+    unsigned guard_asks;     // asks of our own that have not come home
+    unsigned in_flight;      // requests upstream now
+    uint64_t submitted;      // requests ever sent upstream: whether a measurement was alone
+
+    bool draining;
+    nstime drain_deadline;
+    struct timer drain_timer;
+    void (*drained)(void *ctx);
+    void *drained_ctx;
+
+    uint64_t endings[SESSION_ENDINGS_COUNT];
+};
+
+enum phase {
+    PHASE_HANDSHAKE,
+    PHASE_TRANSMISSION,
+    PHASE_FINISHING, // the client sends no more, or must not: what is in flight is finished
+    PHASE_DEAD,      // streams are closed; freed by the next turn
+};
+
+// Where the payload of the WRITE that is being received goes.
+enum payload_to { PAYLOAD_UPSTREAM, PAYLOAD_NOWHERE };
+
+// Where the payload of the reply that is being received goes.
+enum reply_to { REPLY_CLIENT, REPLY_CLIENT_STATUS, REPLY_TASK, REPLY_TASK_STATUS, REPLY_NOWHERE };
+
+// How far a direction was when it was last looked at, and since when it has been there.
+struct progress {
+    uint64_t total;
+    nstime since;
+};
+
+// A reply of our own that must wait until the message under way to the client is complete.
+struct late_reply {
+    struct late_reply *next;
+    size_t len;
+    uint8_t bytes[ERROR_CHUNK_SIZE];
+};
+
+struct session {
+    struct session *next, *prev;
+    struct worker *worker;
+    uint64_t id;
+    char *peer;        // text
+    char *export_text; // text, escaped; "" until known
+    struct settings *settings;
+    const struct listener_settings *listener;
+    const struct policy *policy; // of the export, once it is known
+    enum phase phase;
+    enum session_ending ending; // why FINISHING
+    nstime began;
+    struct progress client_in, client_out, upstream_in, upstream_out; // for io-timeout
+    struct timer timer;
+
+    struct stream *client, *upstream;
+    struct negotiation *negotiation; // during the handshake
+
+    struct export *export;
+    struct export_counters *counters;
+    struct export_facts facts;
+    uint32_t contexts[MAX_CONTEXTS]; // ids, as upstream gave them
+    uint8_t n_contexts;
+    int8_t allocation;      // which of them is base:allocation, or -1
+    bool allocation_hidden; // the client has not asked for it
+
+    // Client to upstream.
+    uint64_t payload_left;
+    enum payload_to payload_to;
+    struct slot *payload_slot; // PAYLOAD_UPSTREAM: whose payload it is; NULL once it is answered
+    struct request drained;    // the request whose payload goes nowhere
+    uint32_t drained_error;
+    bool held;      // the next request waits for a guard
+    bool exclusive; // a probe has the upstream connection for itself
+
+    // Upstream to client.
+    struct slot *reply_slot;
+    uint64_t reply_left, reply_offset;
+    enum reply_to reply_to;
+    bool reply_done;   // the request is complete behind this payload
+    bool reply_hidden; // it answers a context that the client has not asked for
+    uint64_t status_total;
+    struct late_reply *late, *late_last;
+    unsigned n_late;
+
+    struct slot *slots; // upstream now
+    struct task *tasks;
+    unsigned in_flight; // requests of the client
+    uint64_t in_flight_bytes;
+
+    // Flushes of ours that failed are owed to who wrote (docs/zeroing.md).
+    uint64_t writes_sent, writes_done, writes_flushed;
+    unsigned flush_failures_seen;
+    bool dirty;                // data has been written since the last good FLUSH
+    uint64_t submitted;        // requests ever sent to this upstream connection
+    bool zeroes_by_writing[2]; // upstream has said ENOTSUP to a plain WRITE_ZEROES; with NO_HOLE or
+                               // not
+};
+
+#define session_log(s, level, ...)                                                                 \
+    do {                                                                                           \
+        if (log_enabled(level))                                                                    \
+            session_log_(s, level, __VA_ARGS__);                                                   \
+    } while (0)
+void session_log_(const struct session *s, enum log_level level, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static inline bool
+session_alive(const struct session *s)
+{
+    return s->phase != PHASE_DEAD;
+}
+
+static inline nstime
+session_now(const struct session *s)
+{
+    return ring_now(s->worker->ring);
+}
+
+// session.c -----------------------------------------------------------------------------
+extern const struct stream_handler session_client_handler;
+extern const struct stream_handler session_upstream_handler;
+
+// Does whatever can be done now.
+void session_turn(struct session *s);
+// The end, at once: client's queued bytes are still sent, then its connection closes; upstream is
+// closed with DISC if it stands between messages. Nothing may be in flight that the client still
+// waits for.
+void session_end(struct session *s, enum session_ending why);
+// No more requests of this client; session_end() follows when nothing is in flight.
+void session_finish(struct session *s, enum session_ending why);
+// The upstream connection is gone or must go: everybody in flight gets EIO, then session_end().
+void session_upstream_lost(struct session *s, enum session_ending why, const char *what);
+// The client's connection is gone or must go at once; what is upstream is finished.
+void session_client_lost(struct session *s, enum session_ending why, const char *what);
+// Transmission begins: handshake is over, `facts` and contexts are set.
+void session_transmit(struct session *s);
+
+// client.c ------------------------------------------------------------------------------
+void client_pump(struct session *s);
+size_t client_wants(struct session *s);
+// Answers a request of the client by ourselves; error 0 is success.
+void client_answer(struct session *s, const struct request *r, uint32_t error, nstime began);
+// As client_answer, for one that was counted in flight.
+void client_complete(struct session *s, const struct request *r, uint32_t error, nstime began);
+// A request of the client is over, answered elsewhere.
+void client_finished(struct session *s, const struct request *r, uint32_t error, nstime began);
+// The replies that had to wait, now that no message to the client is under way.
+void client_send_late(struct session *s);
+// The client is owed an error for a FLUSH of ours that failed; says so once.
+bool client_flush_owed(struct session *s);
+
+// replies.c -----------------------------------------------------------------------------
+void upstream_pump(struct session *s);
+size_t upstream_wants(struct session *s);
+// True while a reply is being passed on to the client, so that nothing else may be said to it.
+static inline bool
+client_mid_message(const struct session *s)
+{
+    return s->reply_left && (s->reply_to == REPLY_CLIENT || s->reply_to == REPLY_CLIENT_STATUS);
+}
+
+// A slot for a request that goes upstream now; tracks `r`. NULL: out of memory.
+struct slot *session_claim(struct session *s, const struct request *r);
+void session_release(struct session *s, struct slot *slot);
+
+// zeroing.c -----------------------------------------------------------------------------
+// Takes a WRITE_ZEROES that has been admitted and is not yet taken from the client's stream;
+// `header` is its bytes there. False: it was not passed on, and the caller takes the header away.
+bool zeroing_request(struct session *s, const struct request *r, uint8_t *header, nstime began);
+// Passes a request's header on in place, under a cookie of ours. client.c.
+struct slot *client_forward(struct session *s, const struct request *r, uint8_t *header,
+                            uint16_t flags, nstime began);
+
+// negotiate.c ---------------------------------------------------------------------------
+bool negotiation_begin(struct session *s);
+void negotiation_turn(struct session *s);
+// Closes what it has open; the memory goes with negotiation_free(), when none of it is on the
+// stack.
+void negotiation_close(struct session *s);
+void negotiation_free(struct session *s);
+
+// worker.c ------------------------------------------------------------------------------
+void worker_check_drained(struct worker *w);
+
+// guarding.c ----------------------------------------------------------------------------
+// Asks every worker to hold requests that overlap, and calls `held` on this thread when none is
+// upstream any more. The guard stays until guard_release(), which may come before `held`, and then
+// it does not.
+struct guard_ask *guard_hold(struct worker *w, const struct guard *g, void (*held)(void *ctx),
+                             void *ctx);
+void guard_release(struct worker *w, struct guard_ask *a);
+// A request that changes data is upstream no more: somebody may wait for that.
+void guard_recheck(struct worker *w);
+
+#endif

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Zeroes the whole range of a request, piece by piece: by WRITE_ZEROES of at most `max-zero`
+// (nbd-server and old nbdkit zero only the first 64 MiB of a longer one, and report success), or by
+// WRITE where upstream cannot zero. The first error wins; the reply comes last.
+#include "task.h"
+
+#include <wire/names.h>
+
+// A piece that is served by WRITE: long enough to keep a disk busy, short enough to share a
+// connection.
+#define WRITE_PIECE (4u << 20)
+
+static const struct task_kind task_zero_kind;
+
+static uint16_t
+step_flags(const struct task *t, bool by_write)
+{
+    uint16_t keep = NBD_CMD_FLAG_FUA;
+    if (!by_write)
+        keep |= NBD_CMD_FLAG_NO_HOLE;
+    return t->request.flags & keep;
+}
+
+static bool
+no_hole(const struct task *t)
+{
+    return t->request.flags & NBD_CMD_FLAG_NO_HOLE;
+}
+
+static bool
+writes(const struct task *t)
+{
+    const struct session *s = t->s;
+    return t->u.zero.by_write || s->zeroes_by_writing[no_hole(t)] ||
+           !(s->facts.upstream_flags & NBD_FLAG_SEND_WRITE_ZEROES);
+}
+
+// Pieces end at absolute multiples of their longest length, so that they stay aligned whatever the
+// offset.
+static uint32_t
+piece_length(const struct task *t, bool by_write)
+{
+    uint32_t longest = t->s->policy->zero.max_zero;
+    if (by_write)
+        longest = t->s->facts.max_payload < WRITE_PIECE ? t->s->facts.max_payload : WRITE_PIECE;
+    uint64_t from = t->u.zero.next;
+    uint64_t to = from - from % longest + longest;
+    return (uint32_t)((to < t->u.zero.end ? to : t->u.zero.end) - from);
+}
+
+static void
+finish(struct task *t, uint32_t error)
+{
+    if (t->u.zero.fast && error == NBD_ENOTSUP)
+        t->s->counters->fast_zero.refused++;
+    else if (t->u.zero.fast)
+        t->s->counters->fast_zero.forwarded++;
+    task_answer(t, error);
+    task_end(t);
+}
+
+static void
+next_piece(struct task *t)
+{
+    bool by_write = writes(t);
+    if (by_write)
+        t->s->counters->zeroes.by_writing++;
+    task_step(t, &(struct step){
+                     .type = by_write ? NBD_CMD_WRITE : NBD_CMD_WRITE_ZEROES,
+                     .flags = step_flags(t, by_write),
+                     .offset = t->u.zero.next,
+                     .length = piece_length(t, by_write),
+                     .source = by_write ? STEP_ZEROES : STEP_NOTHING,
+                 });
+}
+
+static void
+go_on(struct task *t)
+{
+    t->u.zero.altered = true;
+    t->u.zero.next += t->step.length;
+    // A piece that had to be written instead is over only when all of it is.
+    if (t->u.zero.by_write && t->u.zero.next >= t->u.zero.write_until)
+        t->u.zero.by_write = false;
+    if (t->u.zero.next < t->u.zero.end)
+        next_piece(t);
+    else
+        finish(t, NBD_SUCCESS);
+}
+
+static void
+report(struct task *t, uint32_t length, nstime took)
+{
+    export_zeroed(t->s->export, no_hole(t), &t->s->policy->zero, length, took, session_now(t->s));
+}
+
+// A forwarded zero re-checks the verdict, unless it had to queue behind something else; a timed
+// FLUSH only where there is no data of ours for it to carry.
+static void
+piece_done(struct task *t)
+{
+    bool watched = t->u.zero.fast && t->alone && t->step.type == NBD_CMD_WRITE_ZEROES &&
+                   t->s->policy->zero.policy == ZERO_MEASURE;
+    if (watched && !t->s->dirty && (t->s->facts.upstream_flags & NBD_FLAG_SEND_FLUSH) &&
+        export_wants_flush(t->s->export, no_hole(t), session_now(t->s))) {
+        t->u.zero.flushing = true;
+        t->u.zero.zero_took = t->took;
+        t->u.zero.zero_length = t->step.length;
+        task_step(t, &(struct step){.type = NBD_CMD_FLUSH});
+        return;
+    }
+    if (watched)
+        report(t, t->step.length, t->took);
+    go_on(t);
+}
+
+static void
+flush_done(struct task *t, uint32_t error)
+{
+    t->u.zero.flushing = false;
+    t->step.length = t->u.zero.zero_length;
+    if (error)
+        export_flush_failed(t->s->export);
+    else
+        report(t, t->u.zero.zero_length, t->u.zero.zero_took + t->took);
+    go_on(t);
+}
+
+// A WRITE_ZEROES has failed. Before anything was altered a FAST_ZERO may still be refused;
+// afterwards, and for plain ones that upstream does not support, the piece is written instead
+// (promise 7).
+static void
+zero_failed(struct task *t, uint32_t error)
+{
+    bool unsuited = error == NBD_EINVAL || error == NBD_EOVERFLOW || error == NBD_ENOTSUP;
+    if (!unsuited) {
+        finish(t, error);
+    } else if (!t->u.zero.altered && t->u.zero.fast) {
+        finish(t, NBD_ENOTSUP);
+    } else if (!t->u.zero.altered && error != NBD_ENOTSUP) {
+        finish(t, NBD_EINVAL);
+    } else {
+        // Remembered from plain requests only: a fast one must not turn into writing.
+        if (error == NBD_ENOTSUP && !t->u.zero.fast)
+            t->s->zeroes_by_writing[no_hole(t)] = true;
+        t->u.zero.by_write = true;
+        t->u.zero.write_until = t->step.offset + t->step.length;
+        next_piece(t);
+    }
+}
+
+static void
+stepped(struct task *t, uint32_t error)
+{
+    if (t->u.zero.flushing)
+        flush_done(t, error);
+    else if (!error)
+        piece_done(t);
+    else if (t->step.type == NBD_CMD_WRITE_ZEROES)
+        zero_failed(t, error);
+    else // WRITE: what a client of ours may see of it
+        finish(t, t->u.zero.by_write ? NBD_EIO
+                                     : nbd_error_for_client(error, NBD_CMD_WRITE, false, false));
+}
+
+static void
+lost(struct task *t)
+{
+    task_answer(t, NBD_EIO);
+    task_end(t);
+}
+
+static const struct task_kind task_zero_kind = {
+    .name = "zero",
+    .stepped = stepped,
+    .lost = lost,
+};
+
+static void
+start(struct task *t, bool fast)
+{
+    memset(&t->u, 0, sizeof t->u);
+    t->kind = &task_zero_kind;
+    t->u.zero.next = t->request.offset;
+    t->u.zero.end = t->request.offset + t->request.length;
+    t->u.zero.fast = fast;
+    if (piece_length(t, writes(t)) < t->request.length)
+        t->s->counters->zeroes.split++;
+    next_piece(t);
+}
+
+void
+task_zero_begin(struct session *s, const struct request *r, bool fast, nstime began)
+{
+    struct task *t = task_new(s, r, &task_zero_kind, began);
+    if (t)
+        start(t, fast);
+    else
+        client_answer(s, r, NBD_ENOMEM, began);
+}
+
+void
+task_becomes_zero(struct task *t, bool fast)
+{
+    start(t, fast);
+}

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "task.h"
+
+#include <stdlib.h>
+
+// A measurement is spoilt by a turn of the loop that worked longer than this, or than this share of
+// what is measured: moving the payload of a long WRITE is work, too, and belongs to its time.
+#define BUSY_TURN  NS_PER_MS
+#define BUSY_SHARE 4
+
+struct task *
+task_new(struct session *s, const struct request *r, const struct task_kind *kind, nstime began)
+{
+    struct task *t = calloc(1, sizeof *t);
+    if (!t)
+        return NULL;
+    t->s = s;
+    t->kind = kind;
+    t->request = *r;
+    t->began = began;
+    t->next = s->tasks;
+    if (t->next)
+        t->next->prev = t;
+    s->tasks = t;
+    s->in_flight++;
+    return t;
+}
+
+static void
+task_free(struct task *t)
+{
+    struct session *s = t->s;
+    timer_cancel(s->worker->ring, &t->timer);
+    if (t->data)
+        buf_unref(t->data);
+    if (t->next)
+        t->next->prev = t->prev;
+    if (t->prev)
+        t->prev->next = t->next;
+    else
+        s->tasks = t->next;
+    free(t);
+}
+
+void
+task_answer(struct task *t, uint32_t error)
+{
+    if (t->answered)
+        return;
+    t->answered = true;
+    client_complete(t->s, &t->request, error, t->began);
+}
+
+void
+task_end(struct task *t)
+{
+    t->kind = NULL;
+    t->waiting = false;
+    timer_cancel(t->s->worker->ring, &t->timer);
+    if (!t->slot)
+        task_free(t);
+}
+
+// Steps -----------------------------------------------------------------------------------
+
+// Requests must not be cut into a WRITE whose payload is still passing, nor into a chunk that
+// somebody probes (a probe's own steps have the guard).
+static bool
+may_send(const struct task *t)
+{
+    const struct session *s = t->s;
+    if (s->payload_left && s->payload_to == PAYLOAD_UPSTREAM)
+        return false;
+    if (!s->worker->guards.n)
+        return true;
+    struct range range = {t->step.offset, t->step.length};
+    uint64_t mine = t->kind == &task_probe_kind ? t->u.probe.guard.probe : 0;
+    return !guards_find(&s->worker->guards, s->export, range, mine);
+}
+
+static void
+send_payload(struct task *t)
+{
+    if (t->step.type != NBD_CMD_WRITE)
+        return;
+    if (t->step.source == STEP_ZEROES)
+        stream_send_zeroes(t->s->upstream, t->step.length);
+    else if (t->step.source == STEP_DATA)
+        stream_send_buf(t->s->upstream, t->data, t->data->data + t->step.data_at, t->step.length);
+}
+
+static void
+send_step(struct task *t)
+{
+    struct session *s = t->s;
+    struct request r = {.type = t->step.type,
+                        .flags = t->step.flags,
+                        .offset = t->step.offset,
+                        .length = t->step.length};
+    t->slot = session_claim(s, &r);
+    if (!t->slot) {
+        t->kind->stepped(t, NBD_ENOMEM);
+        return;
+    }
+    t->slot->task = t;
+    r.cookie = slot_cookie(t->slot);
+    uint8_t header[REQUEST_SIZE];
+    request_encode(header, &r);
+    t->all_zero = true;
+    t->extent_known = false;
+    t->sent_at = t->slot->began = ring_clock(s->worker->ring);
+    t->sent_count = s->worker->submitted;
+    t->sent_here = s->submitted;
+    stream_send_copy(s->upstream, header, sizeof header);
+    send_payload(t);
+}
+
+void
+task_step(struct task *t, const struct step *step)
+{
+    t->step = *step;
+    t->waiting = !may_send(t);
+    if (!t->waiting)
+        send_step(t);
+}
+
+void
+tasks_run(struct session *s)
+{
+    struct task *next;
+    for (struct task *t = s->tasks; t && session_alive(s); t = next) {
+        next = t->next;
+        if (!t->waiting || !may_send(t))
+            continue;
+        t->waiting = false;
+        send_step(t);
+    }
+}
+
+void
+task_data(struct task *t, uint64_t offset, const uint8_t *p, size_t n)
+{
+    size_t at = t->step.data_at + (size_t)(offset - t->step.offset);
+    if (p && t->all_zero)
+        t->all_zero = bytes_all_zero(p, n);
+    if (t->step.source != STEP_DATA)
+        return;
+    if (p)
+        memcpy(t->data->data + at, p, n);
+    else
+        memset(t->data->data + at, 0, n);
+}
+
+void
+task_extent(struct task *t, uint32_t length, uint32_t flags)
+{
+    t->extent_known = true;
+    t->extent_length = length;
+    t->extent_flags = flags;
+}
+
+void
+task_reply(struct task *t, uint32_t error)
+{
+    struct session *s = t->s;
+    nstime now = session_now(s);
+    t->took = now > t->sent_at ? now - t->sent_at : 0;
+    nstime busy = t->took / BUSY_SHARE > BUSY_TURN ? t->took / BUSY_SHARE : BUSY_TURN;
+    t->alone = s->submitted == t->sent_here && !t->slot->next && !t->slot->prev;
+    t->clean = s->worker->submitted == t->sent_count && s->worker->in_flight == 1 &&
+               !ring_was_busy(s->worker->ring, t->sent_at, busy);
+    session_release(s, t->slot);
+    t->slot = NULL;
+    if (t->kind)
+        t->kind->stepped(t, error);
+    else
+        task_free(t);
+}
+
+// All of a session --------------------------------------------------------------------------
+
+void
+tasks_client_leaves(struct session *s)
+{
+    struct task *next;
+    for (struct task *t = s->tasks; t; t = next) {
+        next = t->next;
+        if (t->kind && t->kind->client_leaves)
+            t->kind->client_leaves(t);
+    }
+}
+
+// Lets go of the step: its reply will not come any more.
+static void
+forget_step(struct task *t)
+{
+    t->waiting = false;
+    if (t->slot)
+        session_release(t->s, t->slot);
+    t->slot = NULL;
+}
+
+void
+tasks_upstream_lost(struct session *s)
+{
+    while (s->tasks) {
+        struct task *t = s->tasks;
+        forget_step(t);
+        if (t->kind)
+            t->kind->lost(t);
+        else
+            task_free(t);
+    }
+}
+
+void
+tasks_drop(struct session *s)
+{
+    // With the client gone an answer goes nowhere, so being lost is all there is to it.
+    tasks_upstream_lost(s);
+}

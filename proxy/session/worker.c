@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "session.h"
+
+#include "task.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+static void drain_deadline(struct timer *t);
+
+struct worker *
+worker_new(struct ring *ring, struct registry *registry, unsigned index)
+{
+    struct worker *w = calloc(1, sizeof *w);
+    if (!w)
+        return NULL;
+    w->slots = slot_table_new();
+    if (!w->slots) {
+        free(w);
+        return NULL;
+    }
+    w->ring = ring;
+    w->registry = registry;
+    w->index = index;
+    w->drain_timer.fire = drain_deadline;
+    registry_set_worker(registry, index, w);
+    return w;
+}
+
+void
+worker_end(struct worker *w)
+{
+    for (struct session *s = w->sessions; s; s = s->next)
+        session_end(s, END_DRAINED);
+    while (w->sessions) {
+        struct session *s = w->sessions;
+        timer_cancel(w->ring, &s->timer);
+        s->timer.fire(&s->timer);
+    }
+}
+
+void
+worker_free(struct worker *w)
+{
+    slot_table_free(w->slots);
+    free(w);
+}
+
+unsigned
+worker_sessions(const struct worker *w)
+{
+    return atomic_load_explicit(&w->n_sessions, memory_order_relaxed);
+}
+
+// Draining --------------------------------------------------------------------------------
+
+void
+worker_check_drained(struct worker *w)
+{
+    if (!w->draining || w->sessions || w->guard_asks || !w->drained)
+        return;
+    void (*drained)(void *ctx) = w->drained;
+    w->drained = NULL;
+    timer_cancel(w->ring, &w->drain_timer);
+    drained(w->drained_ctx);
+}
+
+// A probe that has zeroed a chunk gets one second more to write it back.
+#define PROBE_GRACE NS_PER_SEC
+
+static void
+drain_deadline(struct timer *t)
+{
+    struct worker *w = (struct worker *)((char *)t - offsetof(struct worker, drain_timer));
+    nstime now = ring_now(w->ring);
+    bool last = now >= w->drain_deadline + PROBE_GRACE;
+    for (struct session *s = w->sessions; s; s = s->next)
+        if (last || !s->exclusive)
+            session_end(s, END_DRAINED);
+    if (!last)
+        timer_set(w->ring, t, w->drain_deadline + PROBE_GRACE);
+}
+
+void
+worker_drain(struct worker *w, nstime deadline, void (*drained)(void *ctx), void *ctx)
+{
+    if (w->draining && deadline > w->drain_deadline)
+        deadline = w->drain_deadline;
+    w->drain_deadline = deadline;
+    w->drained = drained;
+    w->drained_ctx = ctx;
+    w->draining = true;
+    timer_set(w->ring, &w->drain_timer, deadline);
+    for (struct session *s = w->sessions; s; s = s->next)
+        session_turn(s);
+    worker_check_drained(w);
+}
+
+// Statistics ------------------------------------------------------------------------------
+
+static bool
+report_connections(struct worker *w, struct worker_report *r)
+{
+    r->connections = calloc(worker_sessions(w) + 1, sizeof *r->connections);
+    if (!r->connections)
+        return false;
+    for (struct session *s = w->sessions; s; s = s->next) {
+        if (s->phase == PHASE_DEAD)
+            continue;
+        struct connection_row *row = &r->connections[r->n_connections++];
+        row->id = s->id;
+        snprintf(row->client, sizeof row->client, "%s", s->peer);
+        snprintf(row->listener, sizeof row->listener, "%s", s->listener->name);
+        snprintf(row->upstream, sizeof row->upstream, "%s", s->listener->upstream->name);
+        snprintf(row->export, sizeof row->export, "%s", s->export_text ? s->export_text : "");
+        row->transmission = s->phase != PHASE_HANDSHAKE;
+        row->since = s->began;
+        row->in_flight = s->in_flight;
+        row->bytes_from_client = s->client ? stream_bytes_received(s->client) : 0;
+        row->bytes_to_client = s->client ? stream_bytes_sent(s->client) : 0;
+    }
+    return true;
+}
+
+static void
+report_export(void *ctx, struct export *e, const struct export_counters *c)
+{
+    struct worker_report *r = ctx;
+    struct export_part *parts = realloc(r->exports, (r->n_exports + 1) * sizeof *parts);
+    if (!parts)
+        return;
+    r->exports = parts;
+    parts[r->n_exports++] = (struct export_part){.export = e, .counters = *c};
+}
+
+bool
+worker_report(struct worker *w, struct worker_report *report)
+{
+    if (!report_connections(w, report))
+        return false;
+    registry_counters(w->registry, w->index, report_export, report);
+    memcpy(report->endings, w->endings, sizeof report->endings);
+    report->memory = ring_memory(w->ring);
+    report->now = ring_clock(w->ring);
+    return true;
+}
+
+void
+worker_report_clear(struct worker_report *report)
+{
+    free(report->connections);
+    free(report->exports);
+    *report = (struct worker_report){0};
+}
