@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Makes snapshots: asks every worker by letter for its report and waits for all answers, without
+// blocking anybody. Whoever asks while one is under way shares it.
+#ifndef DAEMON_COLLECTOR_H
+#define DAEMON_COLLECTOR_H
+
+#include "listeners.h"
+#include "workers.h"
+
+#include <export/registry.h>
+#include <jansson.h>
+
+struct collection;
+
+struct snapshot_waiter {
+    struct snapshot_waiter *next;
+    // The picture, for the time of the call; NULL: out of memory.
+    void (*done)(struct snapshot_waiter *w, json_t *snapshot);
+};
+
+struct collector {
+    struct ring *ring; // the main one, on whose thread all of this is called
+    struct workers *workers;
+    struct listeners *listeners;
+    struct registry *registry;
+    nstime started;
+    struct snapshot_waiter *waiting;
+    struct collection *current;
+    void (*idle)(void *ctx); // see collector_close()
+    void *ctx;
+};
+
+// `done` is called later, never from within. False: out of memory, and it never will be.
+bool collector_ask(struct collector *c, struct snapshot_waiter *w);
+// No call comes to w after this. It need not be waiting.
+void collector_forget(struct collector *c, struct snapshot_waiter *w);
+// Calls `idle`, at once or later, when no letter of ours is under way. Nobody may ask after this.
+void collector_close(struct collector *c, void (*idle)(void *ctx), void *ctx);
+
+#endif

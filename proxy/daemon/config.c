@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "config.h"
+
+#include "config_parts.h"
+#include "memory.h"
+
+#include <io/address.h>
+#include <stdlib.h>
+#include <string.h>
+
+const struct config_section *
+config_next(const struct config_document *doc, enum section_kind kind, size_t *at)
+{
+    while (*at < doc->n_sections) {
+        const struct config_section *s = doc->sections[(*at)++];
+        if (s->kind == kind)
+            return s;
+    }
+    return NULL;
+}
+
+unsigned
+config_count(const struct config_document *doc, enum section_kind kind)
+{
+    unsigned n = 0;
+    for (size_t at = 0; config_next(doc, kind, &at);)
+        n++;
+    return n;
+}
+
+static void
+settings_destroy(struct settings *s)
+{
+    for (unsigned i = 0; i < s->n_listeners; i++)
+        free(s->listeners[i].name);
+    for (unsigned i = 0; i < s->n_upstreams; i++)
+        free(s->upstreams[i].name);
+    for (unsigned i = 0; i < s->n_exports; i++) {
+        free((void *)(uintptr_t)s->exports[i].name.p);
+        free(s->exports[i].listeners);
+    }
+    free(s->listeners);
+    free(s->upstreams);
+    free(s->exports);
+    free(s->state_dir);
+    free(s);
+}
+
+static void
+fill_limits(struct limits *l, const struct config_value *v)
+{
+    l->handshake_timeout = v[KEY_HANDSHAKE_TIMEOUT].number;
+    l->io_timeout = v[KEY_IO_TIMEOUT].number;
+    l->keepalive = v[KEY_KEEPALIVE].number;
+    l->max_in_flight = (unsigned)v[KEY_MAX_IN_FLIGHT].number;
+    l->max_in_flight_bytes = v[KEY_MAX_IN_FLIGHT_BYTES].number;
+}
+
+static void
+fill_process(struct config *c, const struct config_value *v, struct faults *faults)
+{
+    struct address a;
+    c->threads = (unsigned)v[KEY_THREADS].number;
+    c->control_socket = need_copy(v[KEY_CONTROL_SOCKET].text);
+    c->control_socket_given = v[KEY_CONTROL_SOCKET].line;
+    c->log_level = (enum log_level)v[KEY_LOG_LEVEL].number;
+    c->max_connections = (unsigned)v[KEY_MAX_CONNECTIONS].number;
+    c->drain_timeout = v[KEY_DRAIN_TIMEOUT].number;
+    if (strlen(c->control_socket) >= sizeof a.path)
+        fault_at(faults, v[KEY_CONTROL_SOCKET].line,
+                 "control-socket: the path is longer than the %zu bytes that a socket's may have",
+                 sizeof a.path - 1);
+}
+
+static void
+check_control_socket(const struct config *c, const struct config_document *doc,
+                     struct faults *faults)
+{
+    const struct settings *s = c->settings;
+    size_t at = 0;
+    for (unsigned i = 0; i < s->n_listeners; i++) {
+        const struct config_section *section = config_next(doc, SECTION_LISTEN, &at);
+        const struct address *a = &s->listeners[i].address;
+        if (a->kind == ADDRESS_UNIX && *a->path && strcmp(a->path, c->control_socket) == 0)
+            fault_at(faults, section->values[KEY_LISTEN_ADDRESS].line,
+                     "address = unix:%s is the control-socket, too: each needs a path of its own",
+                     a->path);
+    }
+}
+
+static void
+check_sections(const struct config_document *doc, struct faults *faults)
+{
+    unsigned end = doc->lines ? doc->lines : 1;
+    if (!config_count(doc, SECTION_LISTEN))
+        fault_at(faults, end, "no [listen NAME] section: at least one would be right");
+    if (!config_count(doc, SECTION_UPSTREAM))
+        fault_at(faults, end, "no [upstream NAME] section: at least one would be right");
+}
+
+static void
+fill(struct config *c, const struct config_document *doc, const struct config_section *proxy,
+     struct faults *faults)
+{
+    struct settings *s = c->settings;
+    atomic_init(&s->refs, 1);
+    s->destroy = settings_destroy;
+    s->state_dir = need_copy(proxy->values[KEY_STATE_DIR].text);
+    fill_limits(&s->limits, proxy->values);
+    fill_process(c, proxy->values, faults);
+    config_upstreams(s, doc, faults);
+    config_listeners(s, doc, c->counters, faults);
+    config_exports(s, doc, faults);
+    check_control_socket(c, doc, faults);
+    check_sections(doc, faults);
+}
+
+struct config *
+config_of_document(const struct config_document *doc, struct faults *faults)
+{
+    struct config_document defaults = {0};
+    const struct config_section *proxy = config_section_find(doc, SECTION_PROXY, "");
+    if (!proxy)
+        proxy = config_section_add(&defaults, SECTION_PROXY, "", 0);
+    struct config *c = need_zeroed(1, sizeof *c);
+    c->settings = need_zeroed(1, sizeof *c->settings);
+    c->counters = need_zeroed(config_count(doc, SECTION_LISTEN), sizeof *c->counters);
+    fill(c, doc, proxy, faults);
+    config_document_clear(&defaults);
+    if (faults->errors) {
+        config_free(c);
+        return NULL;
+    }
+    return c;
+}
+
+struct config *
+config_load(const char *path, struct faults *faults)
+{
+    struct config_document doc = {0};
+    config_document_read(&doc, path, faults);
+    // Of a file that could not be read there is nothing more to say.
+    struct config *c = doc.lines || !faults->errors ? config_of_document(&doc, faults) : NULL;
+    config_document_clear(&doc);
+    return c;
+}
+
+void
+config_free(struct config *c)
+{
+    if (!c)
+        return;
+    settings_unref(c->settings);
+    free(c->counters);
+    free(c->control_socket);
+    free(c);
+}

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The configuration, checked as a whole and in the form that the process works with.
+#ifndef DAEMON_CONFIG_H
+#define DAEMON_CONFIG_H
+
+#include "config_document.h"
+#include "faults.h"
+
+#include <base/log.h>
+#include <session/settings.h>
+
+struct config {
+    unsigned threads;     // 0: as many as there are CPUs
+    char *control_socket; // "": none
+    bool control_socket_given;
+    enum log_level log_level;
+    unsigned max_connections;
+    nstime drain_timeout;
+    struct settings *settings;          // one reference
+    struct listener_counters *counters; // one a listener; outlive the settings
+};
+
+// Reads and checks the file. NULL if there is any fault; warnings may be there in either case.
+// Never touches anything on disk but by reading.
+struct config *config_load(const char *path, struct faults *faults);
+// The same from a document that has been read, faults and all.
+struct config *config_of_document(const struct config_document *doc, struct faults *faults);
+// Drops its reference to the settings. The counters go, too: sessions must have ended.
+void config_free(struct config *c);
+
+#endif

@@ -1,0 +1,459 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "config_keys.h"
+
+#include <base/time.h>
+
+#define IN_PROXY    (1u << SECTION_PROXY)
+#define IN_LISTEN   (1u << SECTION_LISTEN)
+#define IN_UPSTREAM (1u << SECTION_UPSTREAM)
+#define IN_EXPORT   (1u << SECTION_EXPORT)
+#define IN_BOTH     (IN_UPSTREAM | IN_EXPORT)
+
+#define KIB       (UINT64_C(1) << 10)
+#define MIB       (UINT64_C(1) << 20)
+#define GIB       (UINT64_C(1) << 30)
+#define NS_PER_HR (60 * NS_PER_MIN)
+
+// In the order of the sample file and the manual. The prose is read there: whole sentences.
+const struct config_key config_keys[CONFIG_KEYS] = {
+    [KEY_THREADS] =
+        {
+            .name = "threads",
+            .sections = IN_PROXY,
+            .type = VALUE_THREADS,
+            .initial = "auto",
+            .min = 1,
+            .max = 256,
+            .fixed = true,
+            .prose = "Worker threads, each with an io_uring and connections of its own. "
+                     "auto: one for each CPU that this process may run on.",
+        },
+    [KEY_CONTROL_SOCKET] =
+        {
+            .name = "control-socket",
+            .sections = IN_PROXY,
+            .type = VALUE_TEXT,
+            .form = "a path",
+            .initial = "/run/nbdzero/control.sock",
+            .fixed = true,
+            .prose = "The Unix socket that nbdzero-stat asks, for its owner only (mode 0600). "
+                     "Empty: none.",
+        },
+    [KEY_STATE_DIR] =
+        {
+            .name = "state-dir",
+            .sections = IN_PROXY,
+            .type = VALUE_TEXT,
+            .form = "a path",
+            .initial = "/var/lib/nbdzero",
+            .fixed = true,
+            .prose =
+                "Where proxies of one machine tell each other which exports they serve, so that "
+                "none measures inside an export that another one serves. Made at start if it is "
+                "missing. Empty, or not usable: nothing is measured from inside a request.",
+        },
+    [KEY_METRICS_LISTEN] =
+        {
+            .name = "metrics-listen",
+            .sections = IN_PROXY,
+            .type = VALUE_TEXT,
+            .form = "host:port",
+            .initial = "",
+            .only_default = true,
+            .prose = "Address of an HTTP endpoint, /metrics, for Prometheus. Empty: none.",
+        },
+    [KEY_LOG_LEVEL] =
+        {
+            .name = "log-level",
+            .sections = IN_PROXY,
+            .type = VALUE_CHOICE,
+            .form = "error, warn, info or debug",
+            .initial = "info",
+            .choices = {"error", "warn", "info", "debug"},
+            .prose = "How much is logged. error: the operator must act; warn: a peer misbehaved; "
+                     "info: connections come and go; debug: each request. --log-level has "
+                     "precedence.",
+        },
+    [KEY_MAX_CONNECTIONS] =
+        {
+            .name = "max-connections",
+            .sections = IN_PROXY,
+            .type = VALUE_COUNT,
+            .initial = "10000",
+            .min = 1,
+            .max = 1000000,
+            .prose =
+                "Client connections at one time; a further one is closed at once and counted as "
+                "refused. Lowered with a warning where the limit on open files allows fewer: a "
+                "connection needs two of them.",
+        },
+    [KEY_HANDSHAKE_TIMEOUT] =
+        {
+            .name = "handshake-timeout",
+            .sections = IN_PROXY,
+            .type = VALUE_DURATION,
+            .initial = "10s",
+            .min = 10 * NS_PER_MS,
+            .max = NS_PER_HR,
+            .prose = "For a client's whole negotiation.",
+        },
+    [KEY_IO_TIMEOUT] =
+        {
+            .name = "io-timeout",
+            .sections = IN_PROXY,
+            .type = VALUE_DURATION,
+            .initial = "60s",
+            .min = 10 * NS_PER_MS,
+            .max = 24 * NS_PER_HR,
+            .zero_is_none = true,
+            .prose =
+                "A connection that makes no progress for so long inside a message that has begun "
+                "is closed, on either side. 0: never.",
+        },
+    [KEY_KEEPALIVE] =
+        {
+            .name = "keepalive",
+            .sections = IN_PROXY,
+            .type = VALUE_DURATION,
+            .initial = "60s",
+            .min = NS_PER_SEC,
+            .max = 32767 * NS_PER_SEC, // the kernel's TCP_KEEPIDLE
+            .zero_is_none = true,
+            .prose =
+                "TCP keepalive after so much silence. An idle connection, and a reply that the "
+                "upstream still owes, have no other deadline. 0: off.",
+        },
+    [KEY_MAX_IN_FLIGHT] =
+        {
+            .name = "max-in-flight",
+            .sections = IN_PROXY,
+            .type = VALUE_COUNT,
+            .initial = "128",
+            .min = 1,
+            .max = 4096,
+            .prose = "Requests that one connection may have in work; further ones wait unread.",
+        },
+    [KEY_MAX_IN_FLIGHT_BYTES] =
+        {
+            .name = "max-in-flight-bytes",
+            .sections = IN_PROXY,
+            .type = VALUE_SIZE,
+            .initial = "64M",
+            .min = 64 * KIB,
+            .max = 16 * GIB,
+            .prose = "The payload of these requests, together: above it no further one is read.",
+        },
+    [KEY_DRAIN_TIMEOUT] =
+        {
+            .name = "drain-timeout",
+            .sections = IN_PROXY,
+            .type = VALUE_DURATION,
+            .initial = "30s",
+            .min = 10 * NS_PER_MS,
+            .max = NS_PER_HR,
+            .zero_is_none = true,
+            .prose = "What is in work when the proxy is asked to end may take so long to finish; "
+                     "connections that are left then are cut. 0: at once.",
+        },
+
+    [KEY_LISTEN_ADDRESS] =
+        {
+            .name = "address",
+            .sections = IN_LISTEN,
+            .type = VALUE_TEXT,
+            .form = "host:port, [v6]:port or unix:/path",
+            .initial = "",
+            .example = "127.0.0.1:10809",
+            .prose = "Where clients connect. Must be given.",
+        },
+    [KEY_LISTEN_SOCKET_MODE] =
+        {
+            .name = "socket-mode",
+            .sections = IN_LISTEN,
+            .type = VALUE_MODE,
+            .initial = "0600",
+            .min = 0,
+            .max = 0777,
+            .prose = "Mode of the socket file, where the address is unix:/path.",
+        },
+    [KEY_LISTEN_UPSTREAM] =
+        {
+            .name = "upstream",
+            .sections = IN_LISTEN,
+            .type = VALUE_TEXT,
+            .form = "the name of an [upstream] section",
+            .initial = "",
+            .example = "storage",
+            .prose = "Where connections go. Must be given.",
+        },
+    [KEY_LISTEN_TLS] =
+        {
+            .name = "tls",
+            .sections = IN_LISTEN,
+            .type = VALUE_CHOICE,
+            .form = "off, allow or require",
+            .initial = "off",
+            .choices = {"off", "allow", "require"},
+            .only_default = true,
+            .prose = "TLS towards clients.",
+        },
+    [KEY_LISTEN_TLS_CERTIFICATES] =
+        {
+            .name = "tls-certificates",
+            .sections = IN_LISTEN,
+            .type = VALUE_TEXT,
+            .form = "a directory",
+            .initial = "",
+            .key_file = true,
+            .only_default = true,
+            .prose = "Holds server-cert.pem and server-key.pem; ca-cert.pem for tls-verify-peer; "
+                     "ca-crl.pem if there is one.",
+        },
+    [KEY_LISTEN_TLS_PSK_FILE] =
+        {
+            .name = "tls-psk-file",
+            .sections = IN_LISTEN,
+            .type = VALUE_TEXT,
+            .form = "a file",
+            .initial = "",
+            .key_file = true,
+            .only_default = true,
+            .prose = "Lines of user:hexkey, as psktool writes them.",
+        },
+    [KEY_LISTEN_TLS_VERIFY_PEER] =
+        {
+            .name = "tls-verify-peer",
+            .sections = IN_LISTEN,
+            .type = VALUE_BOOL,
+            .initial = "no",
+            .only_default = true,
+            .prose = "Clients must show a certificate that ca-cert.pem has signed.",
+        },
+
+    [KEY_UPSTREAM_URI] =
+        {
+            .name = "uri",
+            .sections = IN_UPSTREAM,
+            .type = VALUE_TEXT,
+            .form = "an NBD URI: nbd://host[:port][/export] or nbd+unix:///[export]?socket=/path",
+            .initial = "",
+            .example = "nbd://127.0.0.1:10810",
+            .prose =
+                "The NBD server behind the proxy. Its export part replaces an empty name that a "
+                "client asks for. Must be given.",
+        },
+    [KEY_UPSTREAM_TLS_CERTIFICATES] =
+        {
+            .name = "tls-certificates",
+            .sections = IN_UPSTREAM,
+            .type = VALUE_TEXT,
+            .form = "a directory",
+            .initial = "",
+            .key_file = true,
+            .only_default = true,
+            .prose =
+                "For nbds: holds ca-cert.pem (without the directory the system's certificates are "
+                "trusted), and client-cert.pem and client-key.pem if the server asks for them.",
+        },
+    [KEY_UPSTREAM_TLS_PSK_FILE] =
+        {
+            .name = "tls-psk-file",
+            .sections = IN_UPSTREAM,
+            .type = VALUE_TEXT,
+            .form = "a file",
+            .initial = "",
+            .key_file = true,
+            .only_default = true,
+            .prose = "For nbds: lines of user:hexkey, as psktool writes them.",
+        },
+    [KEY_UPSTREAM_TLS_HOSTNAME] =
+        {
+            .name = "tls-hostname",
+            .sections = IN_UPSTREAM,
+            .type = VALUE_TEXT,
+            .form = "a host name",
+            .initial = "",
+            .only_default = true,
+            .prose = "For nbds: the name to verify, where it is not the host of the URI.",
+        },
+    [KEY_UPSTREAM_TLS_VERIFY_PEER] =
+        {
+            .name = "tls-verify-peer",
+            .sections = IN_UPSTREAM,
+            .type = VALUE_BOOL,
+            .initial = "yes",
+            .only_default = true,
+            .prose = "For nbds: whether the server's certificate is verified.",
+        },
+    [KEY_UPSTREAM_CONNECT_TIMEOUT] =
+        {
+            .name = "connect-timeout",
+            .sections = IN_UPSTREAM,
+            .type = VALUE_DURATION,
+            .initial = "5s",
+            .min = 10 * NS_PER_MS,
+            .max = NS_PER_HR,
+            .prose = "For TCP, TLS and NBD handshake together; every address of a name is tried.",
+        },
+    [KEY_UPSTREAM_RECONNECT_TIMEOUT] =
+        {
+            .name = "reconnect-timeout",
+            .sections = IN_UPSTREAM,
+            .type = VALUE_DURATION,
+            .initial = "0s",
+            .min = 10 * NS_PER_MS,
+            .max = 24 * NS_PER_HR,
+            .zero_is_none = true,
+            .only_default = true,
+            .prose = "How long a lost upstream may be away before clients are told. 0: not at all.",
+        },
+
+    [KEY_READ_ONLY] =
+        {
+            .name = "read-only",
+            .sections = IN_BOTH,
+            .type = VALUE_BOOL,
+            .initial = "no",
+            .prose = "Clients may not write; whatever the upstream allows.",
+        },
+    [KEY_FAST_ZERO] =
+        {
+            .name = "fast-zero",
+            .sections = IN_BOTH,
+            .type = VALUE_CHOICE,
+            .form = "measure, trust, always, never or off",
+            .initial = "measure",
+            .choices = {"measure", "trust", "always", "never", "off"},
+            .prose =
+                "Who says whether zeroing is fast. measure: the flag is advertised and answered "
+                "by measurement, unless the upstream advertises it itself. trust: the upstream's "
+                "own flag and answers pass untouched. always: advertised, and every such request "
+                "is forwarded. never: advertised, and every such request is refused with ENOTSUP. "
+                "off: not advertised.",
+        },
+    [KEY_FAST_ZERO_RATIO] =
+        {
+            .name = "fast-zero-ratio",
+            .sections = IN_BOTH,
+            .type = VALUE_RATIO,
+            .initial = "0.30",
+            .min = 50000,
+            .max = 700000,
+            .prose = "Zeroing is fast when a byte of it costs less than this share of writing it.",
+        },
+    [KEY_PROBE] =
+        {
+            .name = "probe",
+            .sections = IN_BOTH,
+            .type = VALUE_CHOICE,
+            .form = "auto or off",
+            .initial = "auto",
+            .choices = {"auto", "off"},
+            .prose = "Whether a client's request to zero may be measured from inside: parts of its "
+                     "range are zeroed and written back to find out. Switch it off where the "
+                     "storage is written by others, too, or is thin and nearly full: see MEASURING "
+                     "in nbdzero.conf(5).",
+        },
+    [KEY_PROBE_TIME] =
+        {
+            .name = "probe-time",
+            .sections = IN_BOTH,
+            .type = VALUE_DURATION,
+            .initial = "1s",
+            .min = 10 * NS_PER_MS,
+            .max = NS_PER_MIN,
+            .prose = "The most that one measurement may delay a request, its write-back included.",
+        },
+    [KEY_PROBE_BYTES] =
+        {
+            .name = "probe-bytes",
+            .sections = IN_BOTH,
+            .type = VALUE_SIZE,
+            .initial = "32M",
+            .min = MIB,
+            .max = GIB,
+            .prose = "The most that one measurement may write.",
+        },
+    [KEY_SCRATCH] =
+        {
+            .name = "scratch",
+            .sections = IN_BOTH,
+            .type = VALUE_RANGE,
+            .initial = "",
+            .only_default = true,
+            .prose = "A range that may be overwritten at any time, for measuring. Empty: none.",
+        },
+    [KEY_MAX_ZERO] =
+        {
+            .name = "max-zero",
+            .sections = IN_BOTH,
+            .type = VALUE_SIZE,
+            .form = "a size, a multiple of 64K",
+            .initial = "32M",
+            .min = 64 * KIB,
+            .max = 2 * GIB,
+            .prose = "The longest plain zero request that is sent upstream; longer ones are split. "
+                     "Some servers zero only the first 64M of a longer one and report success.",
+        },
+    [KEY_WRITE_ZEROES] =
+        {
+            .name = "write-zeroes",
+            .sections = IN_BOTH,
+            .type = VALUE_CHOICE,
+            .form = "pass or cheapest",
+            .initial = "pass",
+            .choices = {"pass", "cheapest"},
+            .only_default = true,
+            .prose = "How plain zero requests are served. pass: as the client sends them.",
+        },
+
+    [KEY_EXPORT_NAME] =
+        {
+            .name = "name",
+            .sections = IN_EXPORT,
+            .type = VALUE_TEXT,
+            .form = "a percent-encoded name",
+            .initial = "",
+            .prose = "The export's name as clients ask for it, where it does not fit the section's "
+                     "line. The section's own name is then only a label.",
+        },
+    [KEY_EXPORT_LISTEN] =
+        {
+            .name = "listen",
+            .sections = IN_EXPORT,
+            .type = VALUE_TEXT,
+            .form = "names of [listen] sections, with blanks between",
+            .initial = "",
+            .prose = "Only clients of these listeners are meant. Empty: all.",
+        },
+    [KEY_EXPORT_UPSTREAM] =
+        {
+            .name = "upstream",
+            .sections = IN_EXPORT,
+            .type = VALUE_TEXT,
+            .form = "the name of an [upstream] section",
+            .initial = "",
+            .only_default = true,
+            .prose = "Where this export is, if not at its listener's upstream.",
+        },
+    [KEY_EXPORT_UPSTREAM_EXPORT] =
+        {
+            .name = "upstream-export",
+            .sections = IN_EXPORT,
+            .type = VALUE_TEXT,
+            .form = "a name",
+            .initial = "",
+            .only_default = true,
+            .prose = "What the export is called there.",
+        },
+    [KEY_EXPORT_DESCRIPTION] =
+        {
+            .name = "description",
+            .sections = IN_EXPORT,
+            .type = VALUE_TEXT,
+            .form = "a text",
+            .initial = "",
+            .only_default = true,
+            .prose = "What clients that list exports are told about it.",
+        },
+};

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// How config.c makes settings from the sections, a file for each kind. Each adds the faults it
+// finds and goes on; the result is used only if there were none.
+#ifndef DAEMON_CONFIG_PARTS_H
+#define DAEMON_CONFIG_PARTS_H
+
+#include "config_document.h"
+
+#include <session/settings.h>
+
+void config_upstreams(struct settings *s, const struct config_document *doc, struct faults *faults);
+// After the upstreams.
+void config_listeners(struct settings *s, const struct config_document *doc,
+                      struct listener_counters *counters, struct faults *faults);
+// After the listeners.
+void config_exports(struct settings *s, const struct config_document *doc, struct faults *faults);
+
+// The policy keys of an [upstream] or [export] section: those that were given go into p, or all of
+// them where `all`.
+void config_policy(struct policy *p, const struct config_section *s, bool all);
+// Warns of what a policy key given in this section will do.
+void config_policy_warn(const struct config_section *s, struct faults *faults);
+
+// NULL, and a fault at `line` that names the nearest, if there is none of that name.
+const struct upstream_settings *config_find_upstream(const struct settings *s, const char *name,
+                                                     unsigned line, struct faults *faults);
+const struct listener_settings *config_find_listener(const struct settings *s, const char *name,
+                                                     unsigned line, struct faults *faults);
+
+// Sections of one kind, in their order: *at is where to look from; NULL at the end.
+const struct config_section *config_next(const struct config_document *doc, enum section_kind kind,
+                                         size_t *at);
+unsigned config_count(const struct config_document *doc, enum section_kind kind);
+
+#endif

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// [upstream] sections, and the policy keys that they share with [export].
+#include "config_parts.h"
+
+#include "memory.h"
+#include "nearest.h"
+
+#include <base/text.h>
+#include <string.h>
+
+#define KEY(id) config_keys[id].name
+#define MIB     (UINT64_C(1) << 20)
+
+void
+config_policy(struct policy *p, const struct config_section *s, bool all)
+{
+    const struct config_value *v = s->values;
+    if (all || v[KEY_READ_ONLY].line)
+        p->read_only = v[KEY_READ_ONLY].number;
+    if (all || v[KEY_FAST_ZERO].line)
+        p->zero.policy = (enum zero_policy)v[KEY_FAST_ZERO].number;
+    if (all || v[KEY_FAST_ZERO_RATIO].line)
+        p->zero.ratio = (double)v[KEY_FAST_ZERO_RATIO].number / 1e6;
+    if (all || v[KEY_PROBE].line)
+        p->zero.probe = v[KEY_PROBE].number == 0; // choices: auto, off
+    if (all || v[KEY_PROBE_TIME].line)
+        p->zero.probe_time = v[KEY_PROBE_TIME].number;
+    if (all || v[KEY_PROBE_BYTES].line)
+        p->zero.probe_bytes = v[KEY_PROBE_BYTES].number;
+    if (all || v[KEY_MAX_ZERO].line)
+        p->zero.max_zero = (uint32_t)v[KEY_MAX_ZERO].number;
+}
+
+void
+config_policy_warn(const struct config_section *s, struct faults *faults)
+{
+    const struct config_value *always = &s->values[KEY_FAST_ZERO];
+    const struct config_value *max_zero = &s->values[KEY_MAX_ZERO];
+    const char *word = section_names[s->kind];
+    if (always->line && always->number == ZERO_ALWAYS)
+        warning_at(faults, always->line,
+                   "[%s %s] promises fast zeroes without measuring: where zeroing is slow, clients "
+                   "are misled; fast-zero = measure finds out",
+                   word, s->name);
+    if (max_zero->number % (64u << 10))
+        fault_at(faults, max_zero->line, "max-zero = %s: a multiple of 64K would be right",
+                 max_zero->text);
+    else if (max_zero->number > 64 * MIB)
+        warning_at(faults, max_zero->line,
+                   "[%s %s] sends zero requests of over 64M: nbd-server and older nbdkit zero only "
+                   "the first 64M of these and report success",
+                   word, s->name);
+}
+
+const struct upstream_settings *
+config_find_upstream(const struct settings *s, const char *name, unsigned line,
+                     struct faults *faults)
+{
+    struct nearest n = nearest_to(name);
+    for (unsigned i = 0; i < s->n_upstreams; i++) {
+        if (strcmp(s->upstreams[i].name, name) == 0)
+            return &s->upstreams[i];
+        nearest_offer(&n, s->upstreams[i].name);
+    }
+    char shown[128];
+    text_escape(shown, sizeof shown, bytes_str(name));
+    if (n.best)
+        fault_at(faults, line, "there is no [upstream %s]: did you mean \"%s\"?", shown, n.best);
+    else
+        fault_at(faults, line, "there is no [upstream %s]: such a section would be right", shown);
+    return NULL;
+}
+
+// A parameter of the URI counts as the key of that name.
+static void
+check_parameter(const struct config_section *s, enum config_key_id id, const char *parameter,
+                struct faults *faults)
+{
+    const struct config_value *v = &s->values[id];
+    unsigned line = s->values[KEY_UPSTREAM_URI].line;
+    if (!*parameter || strcmp(parameter, config_keys[id].initial) == 0)
+        return;
+    if (v->line && strcmp(v->text, parameter) != 0)
+        fault_at(faults, line, "the URI's %s differs from the key in line %u: keep one", KEY(id),
+                 v->line);
+    else
+        fault_at(faults, line, "%s, a parameter of the URI, is not yet supported: leave it out",
+                 KEY(id));
+}
+
+static void
+check_uri(const struct config_section *s, const struct nbd_uri *u, struct faults *faults)
+{
+    static const char *const verify[] = {"no", "yes"};
+    unsigned line = s->values[KEY_UPSTREAM_URI].line;
+    if (u->tls)
+        fault_at(faults, line,
+                 "nbds (TLS) is not yet supported: nbd:// or nbd+unix:// would be right");
+    check_parameter(s, KEY_UPSTREAM_TLS_CERTIFICATES, u->tls_certificates, faults);
+    check_parameter(s, KEY_UPSTREAM_TLS_PSK_FILE, u->tls_psk_file, faults);
+    check_parameter(s, KEY_UPSTREAM_TLS_HOSTNAME, u->tls_hostname, faults);
+    check_parameter(s, KEY_UPSTREAM_TLS_VERIFY_PEER,
+                    u->tls_verify_peer < 0 ? "" : verify[!!u->tls_verify_peer], faults);
+}
+
+static void
+fill_uri(struct nbd_uri *u, const struct config_section *s, struct faults *faults)
+{
+    const struct config_value *uri = &s->values[KEY_UPSTREAM_URI];
+    char err[512];
+    if (!uri->line)
+        fault_at(faults, s->line, "[upstream %s] has no uri: uri = nbd://host:port, for example",
+                 s->name);
+    else if (!nbd_uri_parse(uri->text, u, err, sizeof err))
+        fault_at(faults, uri->line, "uri: %s", err);
+    else
+        check_uri(s, u, faults);
+}
+
+void
+config_upstreams(struct settings *s, const struct config_document *doc, struct faults *faults)
+{
+    s->upstreams = need_zeroed(config_count(doc, SECTION_UPSTREAM), sizeof *s->upstreams);
+    const struct config_section *section;
+    for (size_t at = 0; (section = config_next(doc, SECTION_UPSTREAM, &at));) {
+        struct upstream_settings *u = &s->upstreams[s->n_upstreams++];
+        u->name = need_copy(section->name);
+        u->connect_timeout = section->values[KEY_UPSTREAM_CONNECT_TIMEOUT].number;
+        fill_uri(&u->uri, section, faults);
+        config_policy(&u->policy, section, true);
+        config_policy_warn(section, faults);
+    }
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What the process wants of the system at its start: directories, and enough descriptors.
+#ifndef DAEMON_FILES_H
+#define DAEMON_FILES_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+// Like mkdir -p; what is made gets `mode`. False with errno set.
+bool make_directories(const char *path, mode_t mode);
+// The same for the directory that `path` is to be in.
+bool make_parent(const char *path, mode_t mode);
+
+// Raises the soft limit on open files to the hard one, and says how many connections these allow,
+// at most `wanted`.
+unsigned allowed_connections(unsigned wanted, unsigned threads, unsigned listeners);
+
+// A Unix socket's file, so that who ends unlinks his own only.
+struct socket_file {
+    dev_t dev;
+    ino_t ino;
+    char path[108]; // "": none
+};
+void socket_file_note(struct socket_file *f, const char *path);
+void socket_file_unlink(struct socket_file *f);
+
+#endif

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "config.h"
+#include "log.h"
+#include "options.h"
+#include "process.h"
+#include "signals.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static void
+print_counts(const char *path, const struct settings *s)
+{
+    printf("%s: fine: %u listener%s, %u upstream%s, %u export%s\n", path, s->n_listeners,
+           s->n_listeners == 1 ? "" : "s", s->n_upstreams, s->n_upstreams == 1 ? "" : "s",
+           s->n_exports, s->n_exports == 1 ? "" : "s");
+}
+
+static int
+serve(const struct options *o, const struct config *c, const struct faults *warnings)
+{
+    atomic_store(&log_threshold, o->has_log_level ? o->log_level : c->log_level);
+    signals_block();
+    if (!log_start(STDERR_FILENO, log_style_for(STDERR_FILENO, getenv("JOURNAL_STREAM")))) {
+        fputs("nbdzero-proxy: cannot start the log's thread\n", stderr);
+        return 1;
+    }
+    for (size_t i = 0; i < warnings->n; i++)
+        log_warn("%s:%u: %s", o->config, warnings->list[i].line, warnings->list[i].text);
+    int code = process_run(c);
+    log_stop();
+    return code;
+}
+
+int
+main(int argc, char **argv)
+{
+    struct options o;
+    int code = options_parse(&o, argc, argv);
+    if (code >= 0)
+        return code;
+    struct faults faults = {0};
+    struct config *c = config_load(o.config, &faults);
+    code = 0;
+    if (!c || o.check)
+        faults_print(&faults, o.config, stderr);
+    if (!c)
+        code = EXIT_BAD_SETTINGS;
+    else if (o.check)
+        print_counts(o.config, c->settings);
+    else
+        code = serve(&o, c, &faults);
+    faults_clear(&faults);
+    config_free(c);
+    return code;
+}

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Memory for the start of the process, where there is nothing better to do without it than to say
+// so and stop. Nothing that a client or an upstream can cause is allocated here.
+#ifndef DAEMON_MEMORY_H
+#define DAEMON_MEMORY_H
+
+#include <stddef.h>
+
+// Zeroed; never NULL. The caller's to free().
+void *need_zeroed(size_t n, size_t size) __attribute__((malloc, returns_nonnull));
+// Grows an array; what is new is not zeroed.
+void *need_array(void *old, size_t n, size_t size) __attribute__((returns_nonnull));
+char *need_copy(const char *text) __attribute__((malloc, returns_nonnull));
+char *need_text(const char *fmt, ...)
+    __attribute__((malloc, returns_nonnull, format(printf, 1, 2)));
+
+#endif

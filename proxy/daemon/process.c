@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "process.h"
+
+#include "collector.h"
+#include "control.h"
+#include "files.h"
+#include "listeners.h"
+#include "log.h"
+#include "signals.h"
+#include "workers.h"
+
+#include <errno.h>
+#include <export/registry.h>
+#include <io/dial.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+// After the second signal a probe's chunk may take 1 s. What has not ended a second after that is
+// stuck.
+#define GIVE_UP (2 * NS_PER_SEC)
+
+#define ERROR_LINE 800
+
+struct process {
+    struct signals signals; // first: see got_signal()
+    const struct config *config;
+    struct ring *ring;
+    struct registry *registry;
+    struct workers *workers;
+    struct listeners *listeners;
+    struct collector collector;
+    struct control *control;
+    struct timer give_up;
+    unsigned ends_asked; // how often we were asked to end
+    bool resolving;
+};
+
+// From here on nobody but us has a letter for this ring or will have one.
+static void
+all_quiet(void *ctx)
+{
+    struct process *p = ctx;
+    ring_stop(p->ring);
+}
+
+static void
+all_drained(void *ctx)
+{
+    struct process *p = ctx;
+    control_close(p->control);
+    p->control = NULL;
+    collector_close(&p->collector, all_quiet, p);
+}
+
+static void
+give_up(struct timer *t)
+{
+    static const char text[] = "error a worker thread is stuck: ending without it\n";
+    // Not by the log: its thread may be stuck, too.
+    ssize_t written = write(STDERR_FILENO, text, sizeof text - 1);
+    (void)written;
+    _exit(1);
+}
+
+static void
+end(struct process *p, const char *why)
+{
+    nstime now = ring_clock(p->ring);
+    if (++p->ends_asked == 1) {
+        log_info("%s: draining", why);
+        listeners_close(p->listeners);
+        workers_drain(p->workers, now + p->config->drain_timeout, all_drained, p);
+    } else if (p->ends_asked == 2) {
+        log_info("%s again: ending now", why);
+        p->give_up.fire = give_up;
+        timer_set(p->ring, &p->give_up, now + GIVE_UP);
+        workers_drain(p->workers, now, all_drained, p);
+    }
+}
+
+static void
+got_signal(struct signals *s, int number)
+{
+    struct process *p = (struct process *)s;
+    switch (number) {
+    case SIGTERM: end(p, "SIGTERM"); break;
+    case SIGINT: end(p, "SIGINT"); break;
+    case SIGHUP: log_warn("SIGHUP: reload is not yet supported; nothing has changed"); break;
+    case SIGUSR2: log_warn("SIGUSR2: upgrade is not yet supported; nothing has changed"); break;
+    default: break;
+    }
+}
+
+static const char *
+usable_state_dir(const char *path)
+{
+    if (!*path)
+        return "";
+    if (!make_directories(path, 0700))
+        log_warn("state-dir %s: cannot be made: %s; nothing will be measured from inside a request",
+                 path, strerror(errno));
+    else if (access(path, R_OK | W_OK | X_OK) < 0)
+        log_warn("state-dir %s: cannot be used: %s; nothing will be measured from inside a request",
+                 path, strerror(errno));
+    return path;
+}
+
+// False, with one line in err: a socket that was asked for by name cannot be had.
+static bool
+open_control(struct process *p, char *err, size_t errlen)
+{
+    const struct config *c = p->config;
+    if (!*c->control_socket)
+        return true;
+    p->control = control_open(p->ring, &p->collector, c->control_socket, err, errlen);
+    if (!p->control && !c->control_socket_given)
+        log_warn("%s; nbdzero-stat will not reach this process", err);
+    return p->control || !c->control_socket_given;
+}
+
+static bool
+start_workers(struct process *p, unsigned threads, char *err, size_t errlen)
+{
+    p->registry = registry_new(usable_state_dir(p->config->settings->state_dir), threads);
+    if (!p->registry) {
+        snprintf(err, errlen, "out of memory at start");
+        return false;
+    }
+    p->listeners = listeners_open(p->ring, p->config->settings, err, errlen);
+    if (!p->listeners)
+        return false;
+    p->resolving = resolver_start();
+    if (!p->resolving) {
+        snprintf(err, errlen, "cannot start the resolver thread");
+        return false;
+    }
+    p->workers = workers_start(p->ring, p->registry, threads, err, errlen);
+    return p->workers;
+}
+
+// The ring comes first: where io_uring is forbidden, that is the one thing to say.
+static bool
+start(struct process *p, char *err, size_t errlen)
+{
+    const struct config *c = p->config;
+    unsigned threads = c->threads ? c->threads : cpus_allowed();
+    p->ring = ring_new(err, errlen);
+    if (!p->ring)
+        return false;
+    unsigned most = allowed_connections(c->max_connections, threads, c->settings->n_listeners);
+    if (!start_workers(p, threads, err, errlen))
+        return false;
+    p->collector = (struct collector){.ring = p->ring,
+                                      .workers = p->workers,
+                                      .listeners = p->listeners,
+                                      .registry = p->registry,
+                                      .started = ring_clock(p->ring)};
+    if (!open_control(p, err, errlen))
+        return false;
+    p->signals.got = got_signal;
+    if (!signals_start(&p->signals, p->ring)) {
+        snprintf(err, errlen, "cannot watch signals: %s", strerror(errno));
+        return false;
+    }
+    listeners_start(p->listeners, p->workers, most);
+    log_info("nbdzero-proxy " NBDZERO_VERSION " serves with %u thread%s, pid %d", threads,
+             threads == 1 ? "" : "s", (int)getpid());
+    return true;
+}
+
+static void
+clean_up(struct process *p)
+{
+    control_close(p->control);
+    if (p->workers)
+        workers_stop(p->workers);
+    if (p->resolving)
+        resolver_stop();
+    if (p->listeners) {
+        listeners_close(p->listeners);
+        listeners_free(p->listeners);
+    }
+    if (p->registry)
+        registry_free(p->registry);
+    if (p->ring)
+        ring_free(p->ring);
+}
+
+int
+process_run(const struct config *config)
+{
+    struct process p = {.config = config};
+    char err[ERROR_LINE];
+    bool started = start(&p, err, sizeof err);
+    if (started) {
+        ring_run(p.ring);
+        signals_stop(&p.signals, p.ring);
+        log_info("ended");
+    } else {
+        log_error("%s", err);
+    }
+    clean_up(&p);
+    return started ? 0 : 1;
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "snapshot.h"
+
+#include <base/text.h>
+#include <unistd.h>
+
+json_t *
+snapshot_text(const char *text)
+{
+    char escaped[1024];
+    json_t *j = json_string(text);
+    return j ? j : json_string(text_escape(escaped, sizeof escaped, bytes_str(text)));
+}
+
+static json_t *
+listener_json(const struct listener_settings *l, const char *address)
+{
+    return json_pack("{s:o, s:o, s:n, s:I, s:I, s:I, s:s}", "name", snapshot_text(l->name),
+                     "address", snapshot_text(address), "tls", "accepted",
+                     (json_int_t)atomic_load(&l->counters->accepted), "active",
+                     (json_int_t)atomic_load(&l->counters->active), "refused",
+                     (json_int_t)atomic_load(&l->counters->refused), "upstream", l->upstream->name);
+}
+
+static json_t *
+listeners_json(const struct snapshot *s)
+{
+    json_t *list = json_array();
+    for (unsigned i = 0; i < s->settings->n_listeners; i++)
+        if (json_array_append_new(list,
+                                  listener_json(&s->settings->listeners[i], s->addresses[i])) < 0) {
+            json_decref(list);
+            return NULL;
+        }
+    return list;
+}
+
+static json_t *
+connection_json(const struct snapshot *s, const struct connection_row *c)
+{
+    nstime age = s->ring_now > c->since ? s->ring_now - c->since : 0;
+    return json_pack(
+        "{s:I, s:o, s:o, s:o, s:o, s:n, s:I, s:I, s:I, s:I, s:b}", "id", (json_int_t)c->id,
+        "client", snapshot_text(c->client), "listener", snapshot_text(c->listener), "upstream",
+        snapshot_text(c->upstream), "export", snapshot_text(c->export), "tls", "since",
+        (json_int_t)(s->unix_now - (int64_t)(age / NS_PER_SEC)), "in_flight",
+        (json_int_t)c->in_flight, "bytes_from_client", (json_int_t)c->bytes_from_client,
+        "bytes_to_client", (json_int_t)c->bytes_to_client, "transmission", c->transmission);
+}
+
+static json_t *
+connections_json(const struct snapshot *s)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < s->n_reports; i++) {
+        const struct worker_report *r = &s->reports[i];
+        for (size_t j = 0; j < r->n_connections; j++)
+            if (json_array_append_new(list, connection_json(s, &r->connections[j])) < 0) {
+                json_decref(list);
+                return NULL;
+            }
+    }
+    return list;
+}
+
+static json_t *
+endings_json(const struct snapshot *s)
+{
+    json_t *object = json_object();
+    for (enum session_ending e = 0; e < SESSION_ENDINGS_COUNT; e++) {
+        uint64_t sum = 0;
+        for (size_t i = 0; i < s->n_reports; i++)
+            sum += s->reports[i].endings[e];
+        if (json_object_set_new(object, session_ending_name(e), json_integer((json_int_t)sum)) <
+            0) {
+            json_decref(object);
+            return NULL;
+        }
+    }
+    return object;
+}
+
+static size_t
+memory(const struct snapshot *s)
+{
+    size_t sum = s->memory;
+    for (size_t i = 0; i < s->n_reports; i++)
+        sum += s->reports[i].memory;
+    return sum;
+}
+
+json_t *
+snapshot_json(const struct snapshot *s)
+{
+    return json_pack("{s:s, s:i, s:I, s:i, s:i, s:o, s:o, s:o, s:o, s:{s:I}, s:{s:I, s:I}}",
+                     "version", NBDZERO_VERSION, "pid", (int)getpid(), "uptime_s",
+                     (json_int_t)((s->ring_now - s->started) / NS_PER_SEC), "threads",
+                     (int)s->threads, "max_connections", (int)s->max_connections, "listeners",
+                     listeners_json(s), "connections", connections_json(s), "exports",
+                     snapshot_exports_json(s), "endings", endings_json(s), "memory", "buffers",
+                     (json_int_t)memory(s), "log", "lines_dropped", (json_int_t)s->log.dropped,
+                     "lines_suppressed", (json_int_t)s->log.suppressed);
+}

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What sections mean together, and what of them arrives in the settings.
+#include "rig.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+Test(config, defaults_are_those_of_the_manual)
+{
+    struct faults f = {0};
+    struct config *c = config_of(GOOD, &f);
+    cr_assert_not_null(c);
+    cr_expect_eq(f.n, 0);
+    cr_expect_eq(c->threads, 0);
+    cr_expect_str_eq(c->control_socket, "/run/nbdzero/control.sock");
+    cr_expect(!c->control_socket_given);
+    cr_expect_eq(c->log_level, LOG_LEVEL_INFO);
+    cr_expect_eq(c->max_connections, 10000);
+    cr_expect_eq(c->drain_timeout, 30 * NS_PER_SEC);
+    const struct settings *s = c->settings;
+    cr_expect_str_eq(s->state_dir, "/var/lib/nbdzero");
+    cr_expect_eq(s->limits.handshake_timeout, 10 * NS_PER_SEC);
+    cr_expect_eq(s->limits.io_timeout, 60 * NS_PER_SEC);
+    cr_expect_eq(s->limits.keepalive, 60 * NS_PER_SEC);
+    cr_expect_eq(s->limits.max_in_flight, 128);
+    cr_expect_eq(s->limits.max_in_flight_bytes, 64u << 20);
+    cr_assert_eq(s->n_listeners, 1);
+    cr_expect_str_eq(s->listeners[0].name, "main");
+    cr_expect_eq(s->listeners[0].socket_mode, 0600);
+    cr_expect_eq(s->listeners[0].upstream, &s->upstreams[0]);
+    cr_expect_eq(s->listeners[0].counters, &c->counters[0]);
+    const struct upstream_settings *u = &s->upstreams[0];
+    cr_expect_eq(u->connect_timeout, 5 * NS_PER_SEC);
+    cr_expect(!u->policy.read_only);
+    cr_expect_eq(u->policy.zero.policy, ZERO_MEASURE);
+    cr_expect_float_eq(u->policy.zero.ratio, 0.30, 1e-9);
+    cr_expect(u->policy.zero.probe);
+    cr_expect_eq(u->policy.zero.probe_time, NS_PER_SEC);
+    cr_expect_eq(u->policy.zero.probe_bytes, 32u << 20);
+    cr_expect_eq(u->policy.zero.max_zero, 32u << 20);
+    config_free(c);
+}
+
+Test(config, every_key_arrives)
+{
+    struct faults f = {0};
+    struct config *c =
+        config_of("[upstream u]\nuri = nbd+unix:///x?socket=/tmp/s\nconnect-timeout = 7s\n"
+                  "read-only = yes\nfast-zero = never\nfast-zero-ratio = 0.25\nprobe = off\n"
+                  "probe-time = 2s\nprobe-bytes = 8M\nmax-zero = 1M\n"
+                  "[listen l]\naddress = unix:/tmp/l\nsocket-mode = 0666\nupstream = u\n"
+                  "[proxy]\nthreads = 3\ncontrol-socket =\nstate-dir =\nlog-level = error\n"
+                  "max-connections = 5\nhandshake-timeout = 1s\nio-timeout = 0\nkeepalive = 2s\n"
+                  "max-in-flight = 9\nmax-in-flight-bytes = 33M\ndrain-timeout = 0\n",
+                  &f);
+    cr_assert_not_null(c);
+    cr_expect_eq(f.n, 0);
+    const struct settings *s = c->settings;
+    const struct policy *p = &s->upstreams[0].policy;
+    cr_expect_eq(c->threads, 3);
+    cr_expect_str_eq(c->control_socket, "");
+    cr_expect_eq(c->log_level, LOG_LEVEL_ERROR);
+    cr_expect_eq(c->max_connections, 5);
+    cr_expect_eq(c->drain_timeout, 0);
+    cr_expect_str_eq(s->state_dir, "");
+    cr_expect_eq(s->limits.handshake_timeout, NS_PER_SEC);
+    cr_expect_eq(s->limits.io_timeout, 0);
+    cr_expect_eq(s->limits.keepalive, 2 * NS_PER_SEC);
+    cr_expect_eq(s->limits.max_in_flight, 9);
+    cr_expect_eq(s->limits.max_in_flight_bytes, 33u << 20);
+    cr_expect_eq(s->listeners[0].address.kind, ADDRESS_UNIX);
+    cr_expect_eq(s->listeners[0].socket_mode, 0666);
+    cr_expect_eq(s->upstreams[0].connect_timeout, 7 * NS_PER_SEC);
+    cr_expect_eq(s->upstreams[0].uri.export_len, 1);
+    cr_expect(p->read_only);
+    cr_expect_eq(p->zero.policy, ZERO_NEVER);
+    cr_expect_float_eq(p->zero.ratio, 0.25, 1e-9);
+    cr_expect(!p->zero.probe);
+    cr_expect_eq(p->zero.probe_time, 2 * NS_PER_SEC);
+    cr_expect_eq(p->zero.probe_bytes, 8u << 20);
+    cr_expect_eq(p->zero.max_zero, 1u << 20);
+    config_free(c);
+}
+
+#define TWO                                                                                        \
+    "[upstream a]\nuri = nbd://a\nfast-zero = off\n"                                               \
+    "[upstream b]\nuri = nbd://b\nprobe = off\n"                                                   \
+    "[listen a1]\naddress = 127.0.0.1:1\nupstream = a\n"                                           \
+    "[listen a2]\naddress = 127.0.0.1:2\nupstream = a\n"                                           \
+    "[listen b1]\naddress = 127.0.0.1:3\nupstream = b\n"
+#define TWO_LINES 15
+
+Test(config, an_export_takes_the_rest_from_its_upstream)
+{
+    struct faults f = {0};
+    struct config *c = config_of(TWO "[export disk]\nread-only = yes\n", &f);
+    cr_assert_not_null(c);
+    const struct settings *s = c->settings;
+    cr_assert_eq(s->n_exports, 2); // one for each upstream
+    const struct export_settings *a = &s->exports[0], *b = &s->exports[1];
+    cr_assert_eq(a->n_listeners, 2);
+    cr_assert_eq(b->n_listeners, 1);
+    cr_expect_str_eq(a->listeners[0]->name, "a1");
+    cr_expect_str_eq(a->listeners[1]->name, "a2");
+    cr_expect_str_eq(b->listeners[0]->name, "b1");
+    cr_expect(a->policy.read_only && b->policy.read_only);
+    cr_expect_eq(a->policy.zero.policy, ZERO_OFF);
+    cr_expect_eq(b->policy.zero.policy, ZERO_MEASURE);
+    cr_expect(a->policy.zero.probe && !b->policy.zero.probe);
+    cr_expect(bytes_equal(a->name, bytes_str("disk")) && bytes_equal(b->name, bytes_str("disk")));
+    config_free(c);
+}
+
+Test(config, an_export_overrides_with_a_default, .description = "given is given")
+{
+    struct faults f = {0};
+    struct config *c = config_of(TWO "[export disk]\nlisten = b1\nprobe = auto\n", &f);
+    cr_assert_not_null(c);
+    cr_assert_eq(c->settings->n_exports, 1);
+    cr_expect(c->settings->exports[0].policy.zero.probe);
+    config_free(c);
+}
+
+Test(config, export_names)
+{
+    struct faults f = {0};
+    struct config *c = config_of(GOOD "[export \"\"]\n[export label]\nname = a%20b%00%5d\n", &f);
+    cr_assert_not_null(c);
+    cr_assert_eq(c->settings->n_exports, 2);
+    cr_expect_eq(c->settings->exports[0].name.len, 0);
+    cr_expect(bytes_equal(c->settings->exports[1].name, bytes_of("a b\0]", 5)));
+    config_free(c);
+    expect_only_fault(GOOD "[export x]\nname = 100%\n", GOOD_LINES + 2, "hexadecimal");
+}
+
+Test(config, exports_of_one_name)
+{
+    expect_fine(TWO "[export d]\nlisten = a1\n[export d]\nlisten = a2 b1\n");
+    expect_only_fault(TWO "[export d]\nlisten = a1 b1\n[export d]\nlisten = a2 b1\n", TWO_LINES + 3,
+                      "same name and listener");
+    expect_only_fault(TWO "[export d]\n[export x]\nname = %64\n", TWO_LINES + 2,
+                      "same name and listener");
+    expect_only_fault(TWO "[export d]\nlisten = a1 a1\n", TWO_LINES + 2, "twice");
+}
+
+Test(config, names_that_nobody_defines)
+{
+    expect_only_fault("[upstream storage]\nuri = nbd://a\n"
+                      "[listen l]\naddress = 127.0.0.1:1\nupstream = storag\n",
+                      5, "did you mean \"storage\"");
+    expect_only_fault(TWO "[export d]\nlisten = a1 zzz\n", TWO_LINES + 2, "[listen zzz]");
+    // Sections may come in any order.
+    expect_fine("[listen l]\naddress = 127.0.0.1:1\nupstream = u\n[upstream u]\nuri = nbd://a\n");
+}
+
+Test(config, what_must_be_given)
+{
+    expect_only_fault("[listen l]\nupstream = u\n[upstream u]\nuri = nbd://a\n", 1, "no address");
+    expect_only_fault("[listen l]\naddress = 127.0.0.1:1\nupstream = u\n[upstream u]\n", 4,
+                      "no uri");
+    expect_only_fault("[upstream u]\nuri = nbd://a\n", 2, "no [listen NAME]");
+    struct faults f = {0};
+    cr_expect_null(config_of("", &f));
+    cr_expect_eq(f.errors, 2);
+    faults_clear(&f);
+}
+
+Test(config, addresses)
+{
+    expect_only_fault("[upstream u]\nuri = nbd://a\n[listen l]\naddress = nowhere\nupstream = u\n",
+                      4, "address");
+    expect_only_fault(GOOD "[listen b]\naddress = 127.0.0.1:10809\nupstream = storage\n",
+                      GOOD_LINES + 2, "[listen main], too");
+    expect_only_fault(GOOD "[listen b]\naddress = unix:/run/nbdzero/control.sock\n"
+                           "upstream = storage\n",
+                      GOOD_LINES + 2, "control-socket");
+    expect_only_fault("[upstream u]\nuri = http://a\n"
+                      "[listen l]\naddress = 127.0.0.1:1\nupstream = u\n",
+                      2, "uri");
+}
+
+static void
+not_yet(const char *listen, const char *upstream, const char *more, unsigned line)
+{
+    char text[1024];
+    snprintf(text, sizeof text,
+             "[listen l]\naddress = 127.0.0.1:1\nupstream = u\n%s[upstream u]\nuri = nbd://a\n%s%s",
+             listen, upstream, more);
+    expect_only_fault(text, line, "not yet supported");
+}
+
+Test(config, not_yet_supported)
+{
+    not_yet("tls = allow\n", "", "", 4);
+    not_yet("tls = require\n", "", "", 4);
+    not_yet("tls-certificates = /\n", "", "", 4);
+    not_yet("tls-psk-file = /dev/null\n", "", "", 4);
+    not_yet("tls-verify-peer = yes\n", "", "", 4);
+    not_yet("", "tls-certificates = /\n", "", 6);
+    not_yet("", "tls-psk-file = /dev/null\n", "", 6);
+    not_yet("", "tls-hostname = a\n", "", 6);
+    not_yet("", "tls-verify-peer = no\n", "", 6);
+    not_yet("", "reconnect-timeout = 5s\n", "", 6);
+    not_yet("", "scratch = 0:1M\n", "", 6);
+    not_yet("", "write-zeroes = cheapest\n", "", 6);
+    not_yet("", "", "[proxy]\nmetrics-listen = 127.0.0.1:9\n", 7);
+    not_yet("", "", "[export e]\nupstream = u\n", 7);
+    not_yet("", "", "[export e]\nupstream-export = f\n", 7);
+    not_yet("", "", "[export e]\ndescription = d\n", 7);
+    not_yet("", "", "[export e]\nscratch = 0:1M\n", 7);
+    not_yet("", "", "[export e]\nwrite-zeroes = cheapest\n", 7);
+    expect_only_fault(
+        "[listen l]\naddress = systemd:x\nupstream = u\n[upstream u]\nuri = nbd://a\n", 2,
+        "not yet supported");
+    expect_only_fault("[listen l]\naddress = 127.0.0.1:1\n[upstream u]\nuri = nbd://a\n", 1,
+                      "not yet supported");
+    expect_only_fault("[listen l]\naddress = 127.0.0.1:1\nupstream = u\n"
+                      "[upstream u]\nuri = nbds://a\n",
+                      5, "not yet supported");
+}
+
+Test(config, defaults_that_are_written_out_are_fine)
+{
+    expect_fine(GOOD "tls-certificates =\ntls-psk-file =\ntls-hostname =\ntls-verify-peer = yes\n"
+                     "reconnect-timeout = 0s\nscratch =\nwrite-zeroes = pass\n"
+                     "[proxy]\nmetrics-listen =\n");
+    expect_fine(GOOD "reconnect-timeout = 0\n");
+}
+
+Test(config, key_files_must_be_readable)
+{
+    struct faults f = {0};
+    cr_expect_null(config_of(GOOD "tls-psk-file = /nonexistent/psk\n", &f));
+    cr_expect(has_fault(&f, GOOD_LINES + 1, "cannot read /nonexistent/psk"));
+    faults_clear(&f);
+}
+
+Test(config, parameters_of_a_uri_are_keys)
+{
+#define WITH(uri, keys)                                                                            \
+    "[listen l]\naddress = 127.0.0.1:1\nupstream = u\n[upstream u]\nuri = " uri "\n" keys
+    struct faults f = {0};
+    cr_expect_null(
+        config_of(WITH("nbds://a?tls-certificates=/x", "tls-certificates = /dev/null\n"), &f));
+    cr_expect(has_fault(&f, 5, "differs from the key in line 6"));
+    faults_clear(&f);
+    cr_expect_null(config_of(WITH("nbds://a?tls-verify-peer=0", "tls-verify-peer = yes\n"), &f));
+    cr_expect(has_fault(&f, 5, "differs from the key in line 6"));
+    faults_clear(&f);
+    cr_expect_null(config_of(WITH("nbds://a?tls-hostname=b", "tls-hostname = b\n"), &f));
+    cr_expect(!has_fault(&f, 5, "differs"));
+    faults_clear(&f);
+}
+
+Test(config, warnings_stop_nothing)
+{
+    struct faults f = {0};
+    struct config *c = config_of(GOOD "fast-zero = always\n[export e]\nfast-zero = always\n"
+                                      "[export g]\nmax-zero = 128M\n",
+                                 &f);
+    cr_assert_not_null(c);
+    cr_expect_eq(f.errors, 0);
+    cr_expect_eq(f.n, 3);
+    cr_expect(has_warning(&f, GOOD_LINES + 1, "[upstream storage]"));
+    cr_expect(has_warning(&f, GOOD_LINES + 3, "[export e]"));
+    cr_expect(has_warning(&f, GOOD_LINES + 5, "64M"));
+    config_free(c);
+    faults_clear(&f);
+    expect_only_fault(GOOD "max-zero = 65K\n", GOOD_LINES + 1, "multiple of 64K");
+}
+
+Test(config, all_faults_are_told_in_the_order_of_lines)
+{
+    struct faults f = {0};
+    cr_expect_null(config_of("[listen l]\naddress = bogus\nupstream = none\ntls = on\n"
+                             "[upstream u]\nuri = ftp://x\nprobe-time = 1\n[proxy]\nthreads = -1\n",
+                             &f));
+    cr_expect_eq(f.errors, 6);
+    char *text;
+    size_t len;
+    FILE *out = open_memstream(&text, &len);
+    faults_print(&f, "a.conf", out);
+    fclose(out);
+    const char *at = text;
+    const unsigned lines[] = {2, 3, 4, 6, 7, 9};
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        char begin[32];
+        snprintf(begin, sizeof begin, "a.conf:%u: ", lines[i]);
+        cr_assert(strncmp(at, begin, strlen(begin)) == 0, "%s", at);
+        at = strchr(at, '\n') + 1;
+    }
+    cr_expect_str_eq(at, "");
+    free(text);
+    faults_clear(&f);
+}
