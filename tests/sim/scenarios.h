@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The scenarios: each is one run (or, where every cut is tried, a row of runs) under one seed.
+#ifndef SIM_SCENARIOS_H
+#define SIM_SCENARIOS_H
+
+#include "rig.h"
+
+// X(name on the command line, function, how many seeds by default)
+#define SCENARIOS(X)                                                                               \
+    X("handshake", scenario_handshake, 1500)                                                       \
+    X("handshake-cuts", scenario_handshake_cuts, 8)                                                \
+    X("transmission-cuts", scenario_transmission_cuts, 4)                                          \
+    X("client-vanishes", scenario_client_vanishes, 6)                                              \
+    X("upstream-vanishes", scenario_upstream_vanishes, 6)                                          \
+    X("probe-truth", scenario_probe_truth, 30)                                                     \
+    X("probe-faults", scenario_probe_faults, 60)                                                   \
+    X("probe-vanishing", scenario_probe_vanishing, 40)                                             \
+    X("probe-teaching", scenario_probe_teaching, 20)                                               \
+    X("rivals", scenario_rivals, 40)                                                               \
+    X("guards", scenario_guards, 200)                                                              \
+    X("owed-flush", scenario_owed_flush, 60)                                                       \
+    X("stalls", scenario_stalls, 60)                                                               \
+    X("budgets", scenario_budgets, 60)                                                             \
+    X("drain", scenario_drain, 100)                                                                \
+    X("traffic", scenario_traffic, 250)
+
+#define X(name, function, runs) void function(const char *scenario, uint64_t seed);
+SCENARIOS(X)
+#undef X
+
+// What chance decides of an upstream's nature: its flags, forms of reply, costs.
+void any_upstream(struct sim_upstream *u);
+// And of a client's handshake.
+void any_handshake(struct client_plan *p);
+
+#endif

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A client's connection: bytes, turns, and how it leaves.
+#include "sim_client.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static struct sim_client *
+client_of(struct actor *a)
+{
+    return (struct sim_client *)((char *)a - offsetof(struct sim_client, actor));
+}
+
+void
+plan_steps(struct client_plan *p, unsigned n, const uint32_t *steps)
+{
+    p->n_steps = n;
+    memcpy(p->steps, steps, n * sizeof *steps);
+}
+
+struct client_plan
+sim_client_plan(void)
+{
+    struct client_plan p = {.name = "disk",
+                            .no_zeroes = true,
+                            .in_flight = 8,
+                            .longest = 64 << 10,
+                            .align = SECTOR,
+                            .types = 0xfb,
+                            .fast_percent = 50,
+                            .dies_sent = NEVER,
+                            .dies_received = NEVER,
+                            .stalls_sent = NEVER,
+                            .stops_reading = NEVER};
+    plan_steps(&p, 3,
+               (uint32_t[]){NBD_OPT_STRUCTURED_REPLY, NBD_OPT_SET_META_CONTEXT, NBD_OPT_GO});
+    return p;
+}
+
+void
+client_say(struct sim_client *c, const void *p, size_t n)
+{
+    if (c->out_len + n > c->out_cap) {
+        c->out_cap = 2 * (c->out_len + n);
+        c->out = realloc(c->out, c->out_cap);
+        expect(c->out, "out of memory");
+    }
+    if (n)
+        memcpy(c->out + c->out_len, p, n);
+    c->out_len += n;
+    c->queued += n;
+}
+
+// How it ends -------------------------------------------------------------------------------
+
+static void
+leave(struct sim_client *c)
+{
+    if (c->state == CLIENT_LEFT)
+        return;
+    c->state = CLIENT_LEFT;
+    c->unanswered = c->in_flight;
+    sock_close(c->sock);
+}
+
+// The proxy closed the connection.
+static void
+closed(struct sim_client *c)
+{
+    bool fine = c->disc_sent || c->plan.may_be_cut || c->sock->dead;
+    expect(fine, "client %u: the proxy closed the connection, %u requests in flight", c->index,
+           c->in_flight);
+    c->cut = !c->disc_sent;
+    leave(c);
+}
+
+static bool
+is_finished(const struct sim_client *c)
+{
+    if (c->state == CLIENT_OPTION && c->step == c->plan.n_steps)
+        return true; // there is nothing more to be had
+    unsigned all = c->plan.script ? c->plan.n_script : c->plan.requests;
+    return c->state == CLIENT_TRANSMISSION && c->issued == all && !c->in_flight;
+}
+
+static void
+say_goodbye(struct sim_client *c)
+{
+    uint8_t b[REQUEST_SIZE];
+    if (c->plan.leave == LEAVE_EOF || c->state == CLIENT_OPTION) {
+        leave(c);
+    } else if (c->plan.leave == LEAVE_DISC) {
+        request_encode(b, &(struct request){.type = NBD_CMD_DISC});
+        client_say(c, b, sizeof b);
+        c->disc_sent = true;
+    }
+}
+
+// Turns -----------------------------------------------------------------------------------
+
+static bool
+may_send(const struct sim_client *c)
+{
+    return c->out_head < c->out_len && sock_room(c->sock) &&
+           c->sock->peer->sent < c->plan.stalls_sent;
+}
+
+static bool
+may_read(const struct sim_client *c)
+{
+    bool deaf = c->sock->received >= c->plan.stops_reading;
+    return sock_readable(c->sock) && (!deaf || c->sock->peer->closed);
+}
+
+static bool
+can_run(struct actor *a)
+{
+    const struct sim_client *c = client_of(a);
+    if (c->state == CLIENT_LEFT)
+        return false;
+    if (world.now < (c->state == CLIENT_WAITS ? c->plan.start : c->wakes))
+        return false;
+    if (c->state == CLIENT_WAITS)
+        return true;
+    if (c->sock->closed)
+        return true;
+    return may_read(c) || may_send(c) || client_can_issue(c) ||
+           (is_finished(c) && !c->disc_sent && c->plan.leave != LEAVE_STAY);
+}
+
+static nstime
+next_time(struct actor *a)
+{
+    const struct sim_client *c = client_of(a);
+    if (c->state == CLIENT_WAITS)
+        return c->plan.start;
+    return c->state != CLIENT_LEFT && c->wakes > world.now ? c->wakes : 0;
+}
+
+static void
+receive(struct sim_client *c)
+{
+    static uint8_t bytes[1 << 20];
+    ssize_t n = sock_recv(c->sock, bytes, sizeof bytes);
+    if (n == -EAGAIN)
+        return;
+    if (n <= 0) {
+        closed(c);
+        return;
+    }
+    if (c->in_head) {
+        memmove(c->in, c->in + c->in_head, c->in_len - c->in_head);
+        c->in_len -= c->in_head;
+        c->in_head = 0;
+    }
+    if (c->in_len + (size_t)n > c->in_cap) {
+        c->in_cap = 2 * (c->in_len + (size_t)n);
+        c->in = realloc(c->in, c->in_cap);
+        expect(c->in, "out of memory");
+    }
+    memcpy(c->in + c->in_len, bytes, (size_t)n);
+    c->in_len += (size_t)n;
+}
+
+static void
+parse(struct sim_client *c)
+{
+    bool more = true;
+    while (more && c->in_head < c->in_len && c->state != CLIENT_LEFT) {
+        struct bytes in = bytes_of(c->in + c->in_head, c->in_len - c->in_head);
+        size_t used = 0;
+        if (c->state == CLIENT_GREETING)
+            more = client_greeting(c, in, &used);
+        else if (c->state == CLIENT_OPTION)
+            more = client_option_reply(c, in, &used);
+        else
+            more = client_reply(c, in, &used);
+        c->in_head += used;
+    }
+    if (c->in_head == c->in_len)
+        c->in_head = c->in_len = 0;
+}
+
+static void
+send_some(struct sim_client *c)
+{
+    while (may_send(c)) {
+        size_t n = c->out_len - c->out_head;
+        uint64_t left = c->plan.stalls_sent - c->sock->peer->sent;
+        ssize_t sent = sock_send(c->sock, c->out + c->out_head, n < left ? n : (size_t)left);
+        if (sent <= 0) {
+            c->out_head = c->out_len; // what comes next is read as usual
+            return;
+        }
+        c->out_head += (size_t)sent;
+        if (c->sock->closed)
+            return;
+    }
+    if (c->out_head == c->out_len)
+        c->out_head = c->out_len = 0;
+}
+
+static void
+connect_now(struct sim_client *c)
+{
+    c->connect(c);
+    c->state = CLIENT_GREETING;
+    c->sock->dies_sent = c->plan.dies_sent;
+    c->sock->dies_received = c->plan.dies_received;
+    c->sock->death = c->plan.death;
+    c->sock->peer->cut_at = c->plan.cut_sent;
+}
+
+static void
+run(struct actor *a)
+{
+    struct sim_client *c = client_of(a);
+    if (c->state == CLIENT_WAITS) {
+        connect_now(c);
+        return;
+    }
+    if (!c->sock->closed && may_read(c))
+        receive(c);
+    if (c->state != CLIENT_LEFT && !c->sock->closed)
+        parse(c);
+    if (c->state != CLIENT_LEFT && !c->sock->closed && client_can_issue(c))
+        client_issue(c);
+    if (c->state != CLIENT_LEFT && !c->sock->closed && is_finished(c) && !c->disc_sent &&
+        c->plan.leave != LEAVE_STAY)
+        say_goodbye(c);
+    if (c->state != CLIENT_LEFT && !c->sock->closed)
+        send_some(c);
+    if (c->state != CLIENT_LEFT && c->sock->closed)
+        leave(c);
+    if (c->plan.slow_reader && chance_of(5))
+        c->wakes = world.now + NS_PER_SEC;
+}
+
+struct sim_client *
+sim_client_new(unsigned index, const struct client_plan *plan, struct oracle *oracle,
+               void (*connect)(struct sim_client *c))
+{
+    struct sim_client *c = calloc(1, sizeof *c);
+    expect(c, "out of memory");
+    c->index = index;
+    c->plan = *plan;
+    if (!c->plan.start)
+        c->plan.start = world.now;
+    c->oracle = oracle;
+    c->connect = connect;
+    c->next_cookie = chance_next();
+    c->actor = (struct actor){.can_run = can_run, .run = run, .next_time = next_time};
+    world_add(&c->actor);
+    return c;
+}
+
+void
+sim_client_free(struct sim_client *c)
+{
+    world_remove(&c->actor);
+    if (c->sock && c->state != CLIENT_LEFT)
+        sock_close(c->sock);
+    free(c->in);
+    free(c->out);
+    free(c);
+}

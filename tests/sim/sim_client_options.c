@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The model client in the handshake.
+#include "sim_client.h"
+
+#include <base/limits.h>
+
+#define REPLY_HEADER 20u
+
+static void next_option(struct sim_client *c);
+
+bool
+client_greeting(struct sim_client *c, struct bytes in, size_t *used)
+{
+    if (in.len < 18)
+        return false;
+    expect(get_be64(in.p) == NBD_INIT_MAGIC && get_be64(in.p + 8) == NBD_OPTION_MAGIC,
+           "the proxy greets with a wrong magic");
+    expect(get_be16(in.p + 16) == (NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES),
+           "the proxy greets with wrong flags");
+    *used = 18;
+    uint8_t flags[4];
+    put_be32(flags, NBD_FLAG_FIXED_NEWSTYLE | (c->plan.no_zeroes ? NBD_FLAG_NO_ZEROES : 0));
+    client_say(c, flags, sizeof flags);
+    c->state = CLIENT_OPTION;
+    next_option(c);
+    return true;
+}
+
+// Asking ------------------------------------------------------------------------------------
+
+static void
+ask(struct sim_client *c, uint32_t option, const struct out *data)
+{
+    uint8_t b[16];
+    struct out out = out_of(b, sizeof b);
+    out_be64(&out, NBD_OPTION_MAGIC);
+    out_be32(&out, option);
+    out_be32(&out, (uint32_t)data->len);
+    client_say(c, b, sizeof b);
+    client_say(c, data->p, data->len);
+}
+
+static void
+put_name(struct sim_client *c, struct out *out)
+{
+    struct bytes name = bytes_str(c->plan.name);
+    out_be32(out, (uint32_t)name.len);
+    out_bytes(out, name);
+}
+
+static void
+put_query(struct out *out, const char *q)
+{
+    out_be32(out, (uint32_t)strlen(q));
+    out_bytes(out, bytes_str(q));
+}
+
+static void
+put_data(struct sim_client *c, uint32_t option, struct out *out)
+{
+    bool set = option == NBD_OPT_SET_META_CONTEXT;
+    switch (option) {
+    case NBD_OPT_EXPORT_NAME: out_bytes(out, bytes_str(c->plan.name)); break;
+    case NBD_OPT_INFO:
+    case NBD_OPT_GO:
+        put_name(c, out);
+        out_be16(out, c->plan.block_size ? 2 : 0);
+        if (c->plan.block_size) {
+            out_be16(out, NBD_INFO_DESCRIPTION);
+            out_be16(out, NBD_INFO_BLOCK_SIZE);
+        }
+        break;
+    case NBD_OPT_LIST_META_CONTEXT:
+    case NBD_OPT_SET_META_CONTEXT:
+        put_name(c, out);
+        out_be32(out, set ? !c->plan.no_allocation + c->plan.other_context : 0);
+        if (set && c->plan.other_context)
+            put_query(out, "sim:other");
+        if (set && !c->plan.no_allocation)
+            put_query(out, "base:allocation");
+        break;
+    case NBD_OPT_STRUCTURED_REPLY:
+    case NBD_OPT_LIST:
+    case NBD_OPT_ABORT: break;
+    default: out_bytes(out, bytes_str("whatever")); break; // the proxy must refuse it
+    }
+}
+
+static void
+next_option(struct sim_client *c)
+{
+    if (c->step == c->plan.n_steps) // it stays, and says nothing
+        return;
+    uint8_t b[256];
+    struct out out = out_of(b, sizeof b);
+    uint32_t option = c->plan.steps[c->step];
+    if (option == NBD_OPT_SET_META_CONTEXT)
+        c->allocation = c->other = false;
+    put_data(c, option, &out);
+    ask(c, option, &out);
+    c->disc_sent |= option == NBD_OPT_ABORT;
+}
+
+// Answers -----------------------------------------------------------------------------------
+
+static void
+check_export(struct sim_client *c, uint32_t option, uint64_t size, uint16_t flags)
+{
+    expect(size == c->oracle->size, "the export's size is told as %llu",
+           (unsigned long long)size);
+    uint16_t expected = c->plan.expected_flags;
+    if (!c->structured)
+        expected &= (uint16_t)~NBD_FLAG_SEND_DF;
+    expect(!expected || flags == expected, "the export's flags are told as 0x%x", flags);
+    if (c->info_seen)
+        expect(flags == c->info_flags, "INFO and GO do not agree");
+    c->info_seen = option == NBD_OPT_INFO;
+    c->info_flags = flags;
+    c->size = size;
+    c->flags = flags;
+}
+
+static void
+take_info(struct sim_client *c, uint32_t option, struct bytes data)
+{
+    struct cursor cur = cursor_of(data.p, data.len);
+    uint16_t info = cursor_be16(&cur);
+    if (info == NBD_INFO_EXPORT) {
+        uint64_t size = cursor_be64(&cur);
+        check_export(c, option, size, cursor_be16(&cur));
+    } else if (info == NBD_INFO_BLOCK_SIZE) {
+        c->has_block_size = true;
+        c->minimum = cursor_be32(&cur);
+        cursor_be32(&cur);
+        c->maximum = cursor_be32(&cur);
+    } else {
+        cursor_bytes(&cur, cursor_left(&cur));
+    }
+    expect(!cur.bad && !cursor_left(&cur), "malformed INFO %u", info);
+}
+
+static void
+take_context(struct sim_client *c, uint32_t option, struct bytes data)
+{
+    expect(data.len > 4, "malformed META_CONTEXT");
+    struct bytes name = bytes_of(data.p + 4, data.len - 4);
+    bool allocation = bytes_equal(name, bytes_str("base:allocation"));
+    expect(allocation || bytes_equal(name, bytes_str("sim:other")), "an unknown context");
+    if (option != NBD_OPT_SET_META_CONTEXT)
+        return;
+    expect(allocation ? !c->plan.no_allocation : c->plan.other_context,
+           "a context that the client has not asked for");
+    if (allocation) {
+        c->allocation = true;
+        c->allocation_id = get_be32(data.p);
+    } else {
+        c->other = true;
+        c->other_id = get_be32(data.p);
+    }
+}
+
+static void
+take_item(struct sim_client *c, uint32_t option, uint32_t type, struct bytes data)
+{
+    bool meta = option == NBD_OPT_SET_META_CONTEXT || option == NBD_OPT_LIST_META_CONTEXT;
+    bool info = option == NBD_OPT_INFO || option == NBD_OPT_GO;
+    if (type == NBD_REP_SERVER)
+        expect(option == NBD_OPT_LIST && data.len >= 4 && get_be32(data.p) <= data.len - 4,
+               "malformed or misplaced SERVER");
+    else if (type == NBD_REP_INFO && info)
+        take_info(c, option, data);
+    else if (type == NBD_REP_META_CONTEXT && meta)
+        take_context(c, option, data);
+    else
+        world_fail("reply %u to option %u", type, option);
+}
+
+static void
+finish_option(struct sim_client *c, uint32_t option, bool good)
+{
+    c->structured |= good && option == NBD_OPT_STRUCTURED_REPLY;
+    c->was_refused |= !good;
+    if (option == NBD_OPT_SET_META_CONTEXT && !good)
+        c->allocation = c->other = false;
+    c->step++;
+    if (good && option == NBD_OPT_GO)
+        c->state = CLIENT_TRANSMISSION;
+    else
+        next_option(c);
+}
+
+static bool
+export_name_reply(struct sim_client *c, struct bytes in, size_t *used)
+{
+    size_t n = c->plan.no_zeroes ? 10 : 134;
+    if (in.len < n)
+        return false;
+    check_export(c, NBD_OPT_EXPORT_NAME, get_be64(in.p), get_be16(in.p + 8));
+    expect(n == 10 || bytes_all_zero(in.p + 10, 124), "EXPORT_NAME without its zeroes");
+    *used = n;
+    c->state = CLIENT_TRANSMISSION;
+    return true;
+}
+
+bool
+client_option_reply(struct sim_client *c, struct bytes in, size_t *used)
+{
+    expect(c->step < c->plan.n_steps, "the proxy talks unasked");
+    uint32_t option = c->plan.steps[c->step];
+    if (option == NBD_OPT_EXPORT_NAME)
+        return export_name_reply(c, in, used);
+    if (in.len < REPLY_HEADER)
+        return false;
+    expect(get_be64(in.p) == NBD_OPTION_REPLY_MAGIC, "the proxy lost the framing of options");
+    expect(get_be32(in.p + 8) == option, "the answer to another option");
+    uint32_t type = get_be32(in.p + 12), len = get_be32(in.p + 16);
+    expect(len <= MAX_OPTION_REPLY, "a reply of %u bytes", len);
+    if (in.len - REPLY_HEADER < len)
+        return false;
+    *used = REPLY_HEADER + len;
+    struct bytes data = bytes_of(in.p + REPLY_HEADER, len);
+    if (type == NBD_REP_ACK || (type & NBD_REP_ERROR_BIT)) {
+        expect(type != NBD_REP_ACK || !len, "an ACK with data");
+        note("client %u: option %u answered 0x%x", c->index, option, type);
+        finish_option(c, option, type == NBD_REP_ACK);
+    } else {
+        take_item(c, option, type, data);
+    }
+    return true;
+}
