@@ -7,8 +7,14 @@
 
 #define SMALL_DISK (64u << 10)
 
-enum what { CUT_CLIENT, CUT_UPSTREAM, CLIENT_DIES, CLIENT_DIES_READING, UPSTREAM_DIES,
-            UPSTREAM_DIES_READING };
+enum what {
+    CUT_CLIENT,
+    CUT_UPSTREAM,
+    CLIENT_DIES,
+    CLIENT_DIES_READING,
+    UPSTREAM_DIES,
+    UPSTREAM_DIES_READING
+};
 
 static const char *const what_names[] = {"client cut",
                                          "upstream cut",

@@ -155,8 +155,7 @@ disk_extent(const struct disk *d, uint64_t offset, uint32_t n, bool *zero, bool 
     *zero = !d->now[first];
     *hole = *zero && !d->allocated[first];
     uint64_t end = offset + n;
-    while (i * DISK_BLOCK < end && !d->now[i] == *zero &&
-           (!d->now[i] && !d->allocated[i]) == *hole)
+    while (i * DISK_BLOCK < end && !d->now[i] == *zero && (!d->now[i] && !d->allocated[i]) == *hole)
         i++;
     uint64_t to = i * DISK_BLOCK < end ? i * DISK_BLOCK : end;
     return (uint32_t)(to - offset);

@@ -29,7 +29,7 @@ struct ring {
     size_t n_timers, cap_timers;
     struct letter_queue letters[RINGS_MAX + 1]; // by sender; the last is the world's own
     struct stream *streams;
-    size_t memory; // of bufs
+    size_t memory;         // of bufs
     unsigned busy_percent; // how often a measurement is said to be disturbed
 };
 

@@ -235,8 +235,8 @@ can_run(const struct stream *s)
     return has_news(s) || s->state == STREAM_DEAD || wants_receive(s) ||
            (s->receiving && sock_readable(s->sock)) ||
            (s->unsent && !s->error && sock_room(s->sock)) ||
-           (s->state == STREAM_FINISHING && !s->unsent) ||
-           (s->state != STREAM_OPEN && s->error) || (s->state == STREAM_ENDED && s->at_eof);
+           (s->state == STREAM_FINISHING && !s->unsent) || (s->state != STREAM_OPEN && s->error) ||
+           (s->state == STREAM_ENDED && s->at_eof);
 }
 
 bool

@@ -92,8 +92,7 @@ scenario_guards(const char *scenario, uint64_t seed)
     rig_begin(scenario, seed, 64 << 10, 4);
     for (unsigned i = 0; i < 2; i++) {
         holders[i] = (struct holder){.left = 50};
-        holders[i].actor =
-            (struct actor){.can_run = can_run, .run = run, .next_time = next_time};
+        holders[i].actor = (struct actor){.can_run = can_run, .run = run, .next_time = next_time};
         world_add(&holders[i].actor);
     }
     rig_run();

@@ -6,8 +6,15 @@
 
 #define LEFT (MAY_END(END_CLIENT_DISC) | MAY_END(END_CLIENT_EOF))
 
-enum stall { IN_OPTION, IN_REQUEST, NOT_READING, UPSTREAM_IN_REPLY, UPSTREAM_DEAF,
-             UPSTREAM_IN_HANDSHAKE, STALLS };
+enum stall {
+    IN_OPTION,
+    IN_REQUEST,
+    NOT_READING,
+    UPSTREAM_IN_REPLY,
+    UPSTREAM_DEAF,
+    UPSTREAM_IN_HANDSHAKE,
+    STALLS
+};
 
 static const char *const stall_names[] = {
     "client stalls in the handshake", "client stalls in a request", "client does not read",
@@ -69,9 +76,7 @@ set_stall(enum stall stall, struct client_plan *p, struct scripted *script)
         p->may_be_cut = true;
         u->stalls_received = client_shakes + chance_below(4 * MIB);
         return MAY_END(END_UPSTREAM_STALLED);
-    default:
-        u->stalls_sent = chance_below(upstream_shakes);
-        return MAY_END(END_CLIENT_LEFT_EARLY);
+    default: u->stalls_sent = chance_below(upstream_shakes); return MAY_END(END_CLIENT_LEFT_EARLY);
     }
 }
 
@@ -111,8 +116,8 @@ scenario_budgets(const char *scenario, uint64_t seed)
     p.requests = 150;
     p.in_flight = 40;
     p.longest = 128 << 10;
-    p.types = 1u << NBD_CMD_READ | 1u << NBD_CMD_WRITE | 1u << NBD_CMD_FLUSH |
-              1u << NBD_CMD_WRITE_ZEROES;
+    p.types =
+        1u << NBD_CMD_READ | 1u << NBD_CMD_WRITE | 1u << NBD_CMD_FLUSH | 1u << NBD_CMD_WRITE_ZEROES;
     p.slow_reader = chance_of(30);
     rig_client(&p, 0);
     rig_run();
@@ -140,9 +145,8 @@ drain_clients(bool probe, struct scripted *script)
         p.start = world.now + chance_below(40 * NS_PER_MS);
         p.leave = chance_of(50) ? LEAVE_STAY : LEAVE_EOF;
         if (probe && i == 0) {
-            *script = (struct scripted){.type = NBD_CMD_WRITE_ZEROES,
-                                        .flags = NBD_CMD_FLAG_FAST_ZERO,
-                                        .length = 16 * MIB};
+            *script = (struct scripted){
+                .type = NBD_CMD_WRITE_ZEROES, .flags = NBD_CMD_FLAG_FAST_ZERO, .length = 16 * MIB};
             p.start = world.now;
             p.script = script;
             p.n_script = 1;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// nbdzero-sim SCENARIO [--seed N] [--runs N]: runs a scenario with seeds from N on, one for each run.
-// With --seed alone there is one run, and everything that happens is told.
+// nbdzero-sim SCENARIO [--seed N] [--runs N]: runs a scenario with seeds from N on, one for each
+// run. With --seed alone there is one run, and everything that happens is told.
 #include "scenarios.h"
 
 #include <stdio.h>

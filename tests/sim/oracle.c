@@ -266,7 +266,8 @@ check_error(const struct oracle *o, const struct op *op)
         return;
     }
     bool known = op->type == NBD_CMD_WRITE_ZEROES && op->error == o->zeroes_fail;
-    expect(o->loose || known, "%s offset %llu length %llu flags %u got error %u, and nothing was wrong",
+    expect(o->loose || known,
+           "%s offset %llu length %llu flags %u got error %u, and nothing was wrong",
            nbd_command_name(op->type), (unsigned long long)op->range.offset,
            (unsigned long long)op->range.length, op->flags, op->error);
 }
@@ -326,8 +327,7 @@ oracle_upstream(struct oracle *o, uint16_t type, uint16_t flags, struct range r,
         return;
     }
     world_fail("%s offset %llu length %llu reached upstream, and no client is asking for that",
-               nbd_command_name(type), (unsigned long long)r.offset,
-               (unsigned long long)r.length);
+               nbd_command_name(type), (unsigned long long)r.offset, (unsigned long long)r.length);
 }
 
 void

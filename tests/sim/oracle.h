@@ -23,10 +23,10 @@ struct op {
     uint16_t type, flags;
     struct range range;
     uint64_t cookie;
-    uint32_t stamp;      // of a WRITE
-    uint64_t ends_at;    // how many bytes its client has sent when all of it is sent
+    uint32_t stamp;   // of a WRITE
+    uint64_t ends_at; // how many bytes its client has sent when all of it is sent
     nstime began;
-    uint64_t order;      // of beginnings
+    uint64_t order; // of beginnings
     // Of the reply.
     bool structured_seen, failed;
     uint32_t error;
@@ -50,13 +50,13 @@ struct oracle {
         bool lost;        // a flush failed since: no later one brings it back
         uint32_t writer;  // the last one's client
         uint64_t written; // when the last write ended, in `orders`
-    } *sectors;
+    } * sectors;
     struct op *ops;
     uint32_t stamps;
     uint64_t orders;
-    uint32_t zeroes_fail; // what plain WRITE_ZEROES may be answered, since upstream says so
+    uint32_t zeroes_fail;   // what plain WRITE_ZEROES may be answered, since upstream says so
     nstime flush_failed_at; // upstream's last failure of a FLUSH, of whomever
-    bool loose; // an error was injected: EIO is a legal answer from now on
+    bool loose;             // an error was injected: EIO is a legal answer from now on
 };
 
 void oracle_begin(struct oracle *o, struct disk *d);

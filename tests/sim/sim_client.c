@@ -32,8 +32,7 @@ sim_client_plan(void)
                             .dies_received = NEVER,
                             .stalls_sent = NEVER,
                             .stops_reading = NEVER};
-    plan_steps(&p, 3,
-               (uint32_t[]){NBD_OPT_STRUCTURED_REPLY, NBD_OPT_SET_META_CONTEXT, NBD_OPT_GO});
+    plan_steps(&p, 3, (uint32_t[]){NBD_OPT_STRUCTURED_REPLY, NBD_OPT_SET_META_CONTEXT, NBD_OPT_GO});
     return p;
 }
 

@@ -28,35 +28,41 @@ struct client_plan {
     // Options, in this order; the last is GO or EXPORT_NAME unless the client leaves before it.
     uint32_t steps[STEPS_MAX];
     unsigned n_steps;
-    const char *name;      // of the export
-    bool no_zeroes;        // agreed
-    bool block_size;       // asks for it, and keeps to it
-    bool other_context;    // SET_META_CONTEXT asks for sim:other, too
-    bool no_allocation;    // and not for base:allocation
+    const char *name;        // of the export
+    bool no_zeroes;          // agreed
+    bool block_size;         // asks for it, and keeps to it
+    bool other_context;      // SET_META_CONTEXT asks for sim:other, too
+    bool no_allocation;      // and not for base:allocation
     uint16_t expected_flags; // 0: not checked
 
     // Requests: a script, or so many by chance.
     const struct scripted *script;
     unsigned n_script;
     unsigned requests, in_flight;
-    struct range region;    // which they keep to
+    struct range region; // which they keep to
     uint32_t longest, align;
-    uint16_t types;         // a bit for each command that is sent
-    unsigned fast_percent;  // of the WRITE_ZEROES
-    bool conflicts;         // may overlap what others have in flight
-    nstime think;           // at most, between two
+    uint16_t types;        // a bit for each command that is sent
+    unsigned fast_percent; // of the WRITE_ZEROES
+    bool conflicts;        // may overlap what others have in flight
+    nstime think;          // at most, between two
 
     enum leave leave;
-    bool slow_reader;       // reads nothing for a second now and then
+    bool slow_reader; // reads nothing for a second now and then
     // Misfortunes.
     uint64_t dies_sent, dies_received, cut_sent;
     enum death death;
-    uint64_t stalls_sent; // sends nothing more behind so many bytes; NEVER
+    uint64_t stalls_sent;   // sends nothing more behind so many bytes; NEVER
     uint64_t stops_reading; // behind so many bytes; NEVER
-    bool may_be_cut; // the proxy may close, or answer with errors: something else went wrong
+    bool may_be_cut;        // the proxy may close, or answer with errors: something else went wrong
 };
 
-enum client_state { CLIENT_WAITS, CLIENT_GREETING, CLIENT_OPTION, CLIENT_TRANSMISSION, CLIENT_LEFT };
+enum client_state {
+    CLIENT_WAITS,
+    CLIENT_GREETING,
+    CLIENT_OPTION,
+    CLIENT_TRANSMISSION,
+    CLIENT_LEFT
+};
 
 struct sim_client {
     struct actor actor;
@@ -87,7 +93,7 @@ struct sim_client {
     uint64_t next_cookie;
     unsigned issued, in_flight, most_in_flight, unanswered;
     uint64_t answered, errors, refused; // replies; of them errors; of them ENOTSUP
-    bool disc_sent, cut; // it said so; the proxy closed before
+    bool disc_sent, cut;                // it said so; the proxy closed before
 };
 
 struct sim_client *sim_client_new(unsigned index, const struct client_plan *plan,

@@ -106,8 +106,7 @@ next_option(struct sim_client *c)
 static void
 check_export(struct sim_client *c, uint32_t option, uint64_t size, uint16_t flags)
 {
-    expect(size == c->oracle->size, "the export's size is told as %llu",
-           (unsigned long long)size);
+    expect(size == c->oracle->size, "the export's size is told as %llu", (unsigned long long)size);
     uint16_t expected = c->plan.expected_flags;
     if (!c->structured)
         expected &= (uint16_t)~NBD_FLAG_SEND_DF;

@@ -31,8 +31,8 @@ send_request(struct sim_client *c, const struct request *r)
 {
     static uint8_t payload[MAX_PAYLOAD];
     uint8_t b[REQUEST_SIZE];
-    struct op *op = oracle_op(c->oracle, c->index, r->type, r->flags,
-                              (struct range){r->offset, r->length});
+    struct op *op =
+        oracle_op(c->oracle, c->index, r->type, r->flags, (struct range){r->offset, r->length});
     op->cookie = r->cookie;
     request_encode(b, r);
     client_say(c, b, sizeof b);
@@ -216,8 +216,7 @@ take_status(struct sim_client *c, struct op *op, struct bytes data)
     uint64_t total = 0;
     for (size_t i = 4; i < data.len; i += 8)
         total += get_be32(data.p + i);
-    expect(total && total <= op->range.length, "extents of %llu bytes",
-           (unsigned long long)total);
+    expect(total && total <= op->range.length, "extents of %llu bytes", (unsigned long long)total);
     op->status_seen = true;
 }
 

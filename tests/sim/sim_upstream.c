@@ -17,9 +17,9 @@ void
 sim_upstream_begin(struct sim_upstream *u, struct disk *d, struct oracle *o)
 {
     *u = (struct sim_upstream){.disk = d, .oracle = o};
-    u->flags = NBD_FLAG_HAS_FLAGS | NBD_FLAG_SEND_FLUSH | NBD_FLAG_SEND_FUA |
-               NBD_FLAG_SEND_TRIM | NBD_FLAG_SEND_WRITE_ZEROES | NBD_FLAG_CAN_MULTI_CONN |
-               NBD_FLAG_SEND_CACHE | NBD_FLAG_SEND_DF;
+    u->flags = NBD_FLAG_HAS_FLAGS | NBD_FLAG_SEND_FLUSH | NBD_FLAG_SEND_FUA | NBD_FLAG_SEND_TRIM |
+               NBD_FLAG_SEND_WRITE_ZEROES | NBD_FLAG_CAN_MULTI_CONN | NBD_FLAG_SEND_CACHE |
+               NBD_FLAG_SEND_DF;
     u->dies_sent = u->dies_received = u->stalls_sent = u->stalls_received = NEVER;
     u->grain = (enum grain)chance_below(sock_bulk ? 2 : 3);
     sim_upstream_cost(u, 1.0, 1.0, 20 * NS_PER_US, 100 * NS_PER_US);
@@ -193,8 +193,7 @@ is_due(const struct upstream_conn *c)
 static bool
 is_over(const struct upstream_conn *c)
 {
-    return c->sock->closed ||
-           (c->state == CONN_ENDING && !c->jobs && c->out_head == c->out_len);
+    return c->sock->closed || (c->state == CONN_ENDING && !c->jobs && c->out_head == c->out_len);
 }
 
 static bool

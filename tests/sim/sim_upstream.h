@@ -39,20 +39,20 @@ struct sim_upstream {
     bool has_block_size;
     uint32_t minimum, preferred, maximum;
     struct cost cost[NBD_COMMANDS];
-    unsigned jitter_percent;   // how often an operation takes up to twice as long
-    bool serial;               // one operation after another
-    uint32_t zero_always;      // every WRITE_ZEROES fails so
+    unsigned jitter_percent;    // how often an operation takes up to twice as long
+    bool serial;                // one operation after another
+    uint32_t zero_always;       // every WRITE_ZEROES fails so
     unsigned fast_zero_refused; // percent of its own FAST_ZERO answers that are ENOTSUP
-    bool status_lies;          // everything reads as zero, it says
+    bool status_lies;           // everything reads as zero, it says
     struct fault fault;
 
     // Misfortunes of the connection that is the `doomed`th (from 1).
     unsigned doomed;
     uint64_t dies_sent, dies_received;
     enum death death;
-    uint64_t cut_sent; // what it sends arrives cut there, once
+    uint64_t cut_sent;                     // what it sends arrives cut there, once
     uint64_t stalls_sent, stalls_received; // says, hears nothing more behind so many bytes
-    bool down; // connecting fails
+    bool down;                             // connecting fails
     enum grain grain;
 
     // What was seen.
@@ -87,7 +87,7 @@ struct upstream_conn {
     unsigned number; // from 1
     enum conn_state state;
     bool no_zeroes, structured, doomed;
-    bool bound; // was asked for its block sizes, and keeps to them
+    bool bound;          // was asked for its block sizes, and keeps to them
     unsigned n_contexts; // selected; ids are 7 and 8, base:allocation first
     bool allocation;
     uint8_t *in;

@@ -43,8 +43,8 @@ check_request(const struct upstream_conn *c, const struct request *r)
                (unsigned long long)r->offset, r->length);
     }
     if (r->type == NBD_CMD_READ || r->type == NBD_CMD_WRITE)
-        expect(r->length <= (c->bound ? u->maximum : MAX_PAYLOAD),
-               "the proxy sent %s of %u bytes", info->name, r->length);
+        expect(r->length <= (c->bound ? u->maximum : MAX_PAYLOAD), "the proxy sent %s of %u bytes",
+               info->name, r->length);
     if (r->type == NBD_CMD_BLOCK_STATUS)
         expect(c->n_contexts, "the proxy sent BLOCK_STATUS without a context");
     for (const struct job *j = c->jobs; j; j = j->next)

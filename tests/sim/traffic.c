@@ -5,9 +5,10 @@
 void
 any_upstream(struct sim_upstream *u)
 {
-    static const uint16_t often[] = {NBD_FLAG_SEND_FLUSH, NBD_FLAG_SEND_FUA, NBD_FLAG_SEND_TRIM,
-                                     NBD_FLAG_SEND_WRITE_ZEROES, NBD_FLAG_CAN_MULTI_CONN,
-                                     NBD_FLAG_SEND_CACHE, NBD_FLAG_SEND_DF};
+    static const uint16_t often[] = {NBD_FLAG_SEND_FLUSH,     NBD_FLAG_SEND_FUA,
+                                     NBD_FLAG_SEND_TRIM,      NBD_FLAG_SEND_WRITE_ZEROES,
+                                     NBD_FLAG_CAN_MULTI_CONN, NBD_FLAG_SEND_CACHE,
+                                     NBD_FLAG_SEND_DF};
     for (size_t i = 0; i < sizeof often / sizeof often[0]; i++)
         if (chance_of(15))
             u->flags &= (uint16_t)~often[i];
@@ -36,8 +37,8 @@ any_upstream(struct sim_upstream *u)
 void
 any_handshake(struct client_plan *p)
 {
-    static const uint32_t options[] = {NBD_OPT_LIST, NBD_OPT_LIST_META_CONTEXT, NBD_OPT_INFO,
-                                       NBD_OPT_STARTTLS, NBD_OPT_EXTENDED_HEADERS, 77};
+    static const uint32_t options[] = {NBD_OPT_LIST,     NBD_OPT_LIST_META_CONTEXT, NBD_OPT_INFO,
+                                       NBD_OPT_STARTTLS, NBD_OPT_EXTENDED_HEADERS,  77};
     p->n_steps = 0;
     if (chance_of(75))
         p->steps[p->n_steps++] = NBD_OPT_STRUCTURED_REPLY;

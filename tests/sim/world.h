@@ -27,7 +27,7 @@ struct world {
 
 extern struct world world;
 extern uint64_t world_steps_of_all; // of all worlds
-extern bool world_verbose; // the proxy's log and the peers' doings go to stderr
+extern bool world_verbose;          // the proxy's log and the peers' doings go to stderr
 
 void world_begin(const char *scenario, uint64_t seed);
 void world_add(struct actor *a);

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Every kind of real upstream, each with the file behind it where there is one."""
+import pytest
+
+from nbdtest.data import pattern
+from nbdtest.disks import run
+
+SIZE = 16 << 20
+NAMES = ["nbd-server", "nbdkit-memory", "nbdkit-file", "nbdkit-nozero", "nbdkit-emulate",
+         "nbdkit-delay", "nbdkit-blocksize", "qemu-raw", "qemu-qcow2"]
+NBDKIT = {
+    "nbdkit-nozero": (["nozero"], []),
+    "nbdkit-emulate": (["nozero"], ["zeromode=emulate"]),
+    "nbdkit-delay": (["delay"], ["delay-read=1ms", "delay-write=1ms"]),
+    "nbdkit-blocksize": (["blocksize"], ["minblock=512", "maxdata=64K"]),
+}
+
+
+def make_upstream(servers, name, size=SIZE):
+    if name == "nbd-server":
+        return servers.nbd_server({"disk": servers.file(size)})
+    if name == "nbdkit-memory":
+        return servers.nbdkit("memory", size, log=True)
+    if name == "qemu-raw":
+        return servers.qemu_nbd(servers.file(size))
+    if name == "qemu-qcow2":
+        image = servers.file()
+        run("qemu-img", "create", "-q", "-f", "qcow2", image, size)
+        return servers.qemu_nbd(image, "qcow2")
+    image = servers.file(size)
+    filters, parameters = NBDKIT.get(name, ([], []))
+    return servers.nbdkit("file", image, *parameters, filters=filters, log=True, backing=image)
+
+
+@pytest.fixture(params=NAMES)
+def upstream(request, servers):
+    """One of every kind of upstream, all zeroes at first."""
+    server = make_upstream(servers, request.param)
+    server.kind = request.param
+    return server
+
+
+@pytest.fixture
+def image(servers):
+    """A file with data, holes and zeroes in it."""
+    data = bytearray(pattern(SIZE, 11))
+    data[1 << 20:3 << 20] = bytes(2 << 20)
+    data[5 << 20:(5 << 20) + 4096] = bytes(4096)
+    data[-(2 << 20):] = bytes(2 << 20)
+    return servers.file(data=bytes(data))

@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A small upstream that behaves well until a test overrides the one thing it does badly.
+
+Each misbehaviour is a subclass in its test's file; `events` records everything that arrived."""
+import collections
+import socket
+import struct
+import threading
+import time
+
+from . import wire
+from .process import wait_until
+
+Request = collections.namedtuple("Request", "command flags cookie offset length payload")
+
+NAMES = ["read", "write", "disc", "flush", "trim", "cache", "write_zeroes", "block_status"]
+
+
+class Gone(Exception):
+    """The proxy closed the connection."""
+
+
+class Connection:
+    """The server's side of one connection."""
+
+    def __init__(self, sock, number):
+        self.sock = sock
+        self.number = number
+        self.structured = False
+        self.no_zeroes = False
+        self.contexts = {}
+
+    def receive(self, n):
+        data = bytearray()
+        while len(data) < n:
+            try:
+                piece = self.sock.recv(min(n - len(data), 1 << 20))
+            except OSError:
+                piece = b""
+            if not piece:
+                raise Gone
+            data += piece
+        return bytes(data)
+
+    def send(self, *parts):
+        try:
+            self.sock.sendall(b"".join(parts))
+        except OSError:
+            raise Gone from None
+
+    def close(self):
+        try:
+            self.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self.sock.close()
+
+    def wait_closed(self):
+        """Reads and forgets until the proxy closes."""
+        while True:
+            self.receive(1)
+
+
+class ModelUpstream:
+    """Serves `disk` under every name; structured replies and base:allocation are agreed to."""
+
+    size = 1 << 20
+    flags = (wire.HAS_FLAGS | wire.SEND_FLUSH | wire.SEND_FUA | wire.SEND_TRIM
+             | wire.SEND_WRITE_ZEROES | wire.SEND_CACHE)
+    handshake_flags = 3
+    has_structured = True
+    known_contexts = {"base:allocation": 7}
+    block_size = None  # (minimum, preferred, maximum)
+
+    def __init__(self, folder, **overrides):
+        for name, value in overrides.items():
+            assert hasattr(self, name), name
+            setattr(self, name, value)
+        self.disk = bytearray(self.size if self.size <= 1 << 30 else 0)
+        self.events = []       # ("option", number, data) and Requests, in order
+        self.failures = []
+        self.open_connections = []
+        self.accepted = 0
+        self.path = f"{folder}/model{id(self):x}"
+        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.listener.bind(self.path)
+        self.listener.listen(64)
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def uri(self):
+        return f"nbd+unix:///?socket={self.path}"
+
+    def requests(self, command=None):
+        return [e for e in self.events
+                if isinstance(e, Request) and command in (None, e.command)]
+
+    def options(self, number):
+        return [e[2] for e in self.events if not isinstance(e, Request) and e[1] == number]
+
+    def wait_requests(self, n, command=None, timeout=5):
+        wait_until(lambda: len(self.requests(command)) >= n, timeout, f"{n} requests upstream")
+        return self.requests(command)
+
+    def wait_no_connection(self, timeout=5):
+        wait_until(lambda: not self.open_connections, timeout, "upstream connections closed")
+
+    def stop(self):
+        try:
+            self.listener.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self.listener.close()
+        for c in list(self.open_connections):
+            c.close()
+        assert not self.failures, self.failures
+
+    def _accept(self):
+        while True:
+            try:
+                sock, _ = self.listener.accept()
+            except OSError:
+                return
+            self.accepted += 1
+            c = Connection(sock, self.accepted)
+            self.open_connections.append(c)
+            threading.Thread(target=self._run, args=(c,), daemon=True).start()
+
+    def _run(self, c):
+        try:
+            self.session(c)
+        except Gone:
+            pass
+        except Exception as e:  # pylint: disable=broad-except
+            self.failures.append(repr(e))
+        finally:
+            c.close()
+            self.open_connections.remove(c)
+
+    # A session, step by step: override what is to go wrong -------------------
+
+    def session(self, c):
+        self.greet(c)
+        self.haggle(c)
+        self.transmit(c)
+
+    def greet(self, c):
+        c.send(wire.NBDMAGIC, wire.IHAVEOPT, struct.pack(">H", self.handshake_flags))
+        answer = struct.unpack(">I", c.receive(4))[0]
+        self.events.append(("flags", answer, None))
+        c.no_zeroes = bool(answer & 2)
+
+    def haggle(self, c):
+        done = False
+        while not done:
+            magic, number, length = struct.unpack(">8sII", c.receive(16))
+            assert magic == wire.IHAVEOPT, magic
+            data = c.receive(length)
+            self.events.append(("option", number, data))
+            done = self.option(c, number, data)
+
+    def option(self, c, number, data):
+        """Answers one option; true when transmission begins."""
+        if number in (wire.GO, wire.INFO):
+            self.answer_go(c, number, data)
+            return number == wire.GO
+        if number == wire.EXPORT_NAME:
+            c.send(struct.pack(">QH", self.size, self.transmission_flags(c)),
+                   b"" if c.no_zeroes else bytes(124))
+            return True
+        if number == wire.STRUCTURED_REPLY and self.has_structured:
+            c.structured = True
+            self.ack(c, number)
+        elif number == wire.LIST:
+            c.send(wire.option_reply(number, wire.SERVER, wire.string("")))
+            self.ack(c, number)
+        elif number in (wire.SET_META, wire.LIST_META) and c.structured:
+            self.answer_meta(c, number, data)
+        elif number == wire.ABORT:
+            self.ack(c, number)
+            raise Gone
+        else:
+            self.refuse(c, number, wire.ERR_UNSUP)
+        return False
+
+    def transmission_flags(self, c):
+        return self.flags | (wire.SEND_DF if c.structured else 0)
+
+    def answer_go(self, c, number, data):
+        self.info_export(c, number)
+        if self.block_size and struct.pack(">H", wire.INFO_BLOCK_SIZE) in data[-8:]:
+            c.send(wire.option_reply(number, wire.REP_INFO,
+                                     struct.pack(">HIII", wire.INFO_BLOCK_SIZE, *self.block_size)))
+        self.ack(c, number)
+
+    def info_export(self, c, number):
+        c.send(wire.option_reply(number, wire.REP_INFO, struct.pack(
+            ">HQH", wire.INFO_EXPORT, self.size, self.transmission_flags(c))))
+
+    def answer_meta(self, c, number, data):
+        name_length = struct.unpack_from(">I", data)[0]
+        at = 4 + name_length
+        n = struct.unpack_from(">I", data, at)[0]
+        at += 4
+        queries = set()
+        for _ in range(n):
+            length = struct.unpack_from(">I", data, at)[0]
+            queries.add(data[at + 4:at + 4 + length].decode())
+            at += 4 + length
+        if number == wire.LIST_META and not n:  # "what is there?"
+            queries = set(self.known_contexts)
+        found = {q: self.known_contexts[q] for q in sorted(queries) if q in self.known_contexts}
+        if number == wire.SET_META:
+            c.contexts = found
+        for name, context in found.items():
+            c.send(wire.option_reply(number, wire.META_CONTEXT,
+                                     struct.pack(">I", context) + name.encode()))
+        self.ack(c, number)
+
+    @staticmethod
+    def ack(c, number):
+        c.send(wire.option_reply(number, wire.ACK))
+
+    @staticmethod
+    def refuse(c, number, error, text=b""):
+        c.send(wire.option_reply(number, error, text))
+
+    def transmit(self, c):
+        while True:
+            magic, flags, command, cookie, offset, length = struct.unpack(
+                ">IHHQQI", c.receive(28))
+            assert magic == wire.REQUEST, hex(magic)
+            payload = c.receive(length) if command == wire.WRITE else b""
+            r = Request(command, flags, cookie, offset, length, payload)
+            self.events.append(r)
+            if command == wire.DISC:
+                raise Gone
+            self.serve(c, r)
+
+    def serve(self, c, r):
+        """Serves one request: on_read(), on_write(), ... where a test defines it, else well."""
+        special = getattr(self, "on_" + NAMES[r.command], None)
+        if special:
+            special(c, r)
+        else:
+            self.good(c, r)
+
+    def good(self, c, r):
+        if r.command == wire.READ:
+            data = bytes(self.disk[r.offset:r.offset + r.length])
+            if c.structured:
+                c.send(wire.chunk(r.cookie, wire.OFFSET_DATA,
+                                  struct.pack(">Q", r.offset) + data))
+            else:
+                c.send(wire.simple_reply(r.cookie, 0, data))
+        elif r.command == wire.BLOCK_STATUS:
+            self.answer_status(c, r)
+        else:
+            if r.command == wire.WRITE:
+                self.disk[r.offset:r.offset + r.length] = r.payload
+            if r.command in (wire.WRITE_ZEROES, wire.TRIM):
+                self.disk[r.offset:r.offset + r.length] = bytes(r.length)
+            self.done(c, r)
+
+    def answer_status(self, c, r):
+        """Everything is data."""
+        ids = list(c.contexts.values())
+        for n, number in enumerate(ids):
+            c.send(wire.chunk(r.cookie, wire.STATUS, struct.pack(">III", number, r.length, 0),
+                              flags=wire.DONE if n == len(ids) - 1 else 0))
+
+    @staticmethod
+    def done(c, r, error=0):
+        """A reply without payload."""
+        if error and c.structured:
+            c.send(wire.chunk(r.cookie, wire.CHUNK_ERROR, struct.pack(">IH", error, 0)))
+        else:
+            c.send(wire.simple_reply(r.cookie, error))
+
+
+def pause(seconds):
+    """Part of a script: a server that takes its time."""
+    time.sleep(seconds)
