@@ -152,7 +152,7 @@ out_of(void *p, size_t cap)
 static inline uint8_t *
 out_take(struct out *o, size_t n)
 {
-    if (o->full || o->cap - o->len < n) {
+    if (o->full || !o->p || o->cap - o->len < n) {
         o->full = true;
         return NULL;
     }
