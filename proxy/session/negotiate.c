@@ -344,7 +344,10 @@ context_item(struct session *s, const struct upstream_item *item, struct out *ou
         return;
     bool allocation = bytes_equal(item->name, base_allocation);
     bool hidden = allocation && s->allocation_hidden;
-    if (s->n_contexts < MAX_CONTEXTS) {
+    if (!allocation && n->question == ASK_SET_HIDDEN) {
+        session_log(s, LOG_LEVEL_WARN, "upstream: a context that was not asked for");
+        session_end(s, END_UPSTREAM_BREACH);
+    } else if (s->n_contexts < MAX_CONTEXTS) {
         if (allocation)
             s->allocation = (int8_t)s->n_contexts;
         s->contexts[s->n_contexts++] = item->context;

@@ -13,12 +13,12 @@
     X("client-vanishes", scenario_client_vanishes, 6)                                              \
     X("upstream-vanishes", scenario_upstream_vanishes, 6)                                          \
     X("probe-truth", scenario_probe_truth, 60)                                                     \
-    X("probe-faults", scenario_probe_faults, 150)                                                  \
+    X("probe-faults", scenario_probe_faults, 100)                                                  \
     X("probe-vanishing", scenario_probe_vanishing, 120)                                            \
     X("probe-teaching", scenario_probe_teaching, 60)                                               \
     X("rivals", scenario_rivals, 40)                                                               \
     X("guards", scenario_guards, 200)                                                              \
-    X("owed-flush", scenario_owed_flush, 150)                                                      \
+    X("owed-flush", scenario_owed_flush, 80)                                                       \
     X("stalls", scenario_stalls, 60)                                                               \
     X("budgets", scenario_budgets, 60)                                                             \
     X("drain", scenario_drain, 100)                                                                \

@@ -63,6 +63,8 @@ scenario_traffic(const char *scenario, uint64_t seed)
     any_upstream(&rig->upstream);
     if (chance_of(30))
         rig->upstream_settings.policy.zero.policy = (enum zero_policy)chance_below(5);
+    if (chance_of(50)) // zeroes go in pieces
+        rig->upstream_settings.policy.zero.max_zero = 16384u << chance_below(4);
     unsigned clients = 1 + (unsigned)chance_below(4);
     for (unsigned i = 0; i < clients; i++) {
         struct client_plan p = sim_client_plan();

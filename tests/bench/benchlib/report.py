@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Samples in, medians, ratios and tables out."""
+import os
+import platform
+import statistics
+import time
+
+from .goals import GOALS
+from .load import WORKLOADS
+
+OURS = "nbdzero"
+WHAT = {"cpu": "CPU", "rate": "throughput", "p50": "p50"}
+
+
+def medians(samples):
+    """{(workload, relay): [Sample]} to one row for each."""
+    rows = []
+    for (workload, relay), some in samples.items():
+        row = {"workload": workload, "relay": relay, "runs": len(some),
+               "unit": WORKLOADS[workload].unit}
+        for what in ("cpu", "rate", "p50", "p99", "foreign"):
+            row[what] = statistics.median(getattr(s, what) for s in some)
+        row["cpu_min"] = min(s.cpu for s in some)
+        row["cpu_max"] = max(s.cpu for s in some)
+        rows.append(row)
+    return rows
+
+
+def find(rows, workload, relay):
+    return next((r for r in rows if (r["workload"], r["relay"]) == (workload, relay)), None)
+
+
+def ratios(rows):
+    """Ours by every other relay's, with the goal where there is one."""
+    goals = {(g.workload, g.what, g.other): g for g in GOALS}
+    out = []
+    for row in rows:
+        ours = find(rows, row["workload"], OURS)
+        if not ours or row is ours:
+            continue
+        for what in WHAT:
+            if not row[what]:
+                continue  # direct has no relay that could cost anything
+            ratio = ours[what] / row[what]
+            entry = {"workload": row["workload"], "what": what, "other": row["relay"], "ratio": ratio}
+            goal = goals.get((row["workload"], what, row["relay"]))
+            if goal:
+                entry["goal"] = goal.limit
+                entry["met"] = goal.met(ratio) if goal.judged() else None
+            out.append(entry)
+    return out
+
+
+def machine():
+    model = "unknown CPU"
+    with open("/proc/cpuinfo", encoding="utf-8") as f:
+        for line in f:
+            if line.startswith("model name"):
+                model = line.split(":", 1)[1].strip()
+                break
+    return {"cpus": os.cpu_count(), "cpu": model, "kernel": platform.release()}
+
+
+def summary(samples, runs, seconds, not_run):
+    rows = medians(samples)
+    return {"date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "machine": machine(),
+            "runs": runs, "seconds": seconds, "rows": rows, "ratios": ratios(rows),
+            "not_run": not_run}
+
+
+def verdict(entry):
+    if "goal" not in entry:
+        return ""
+    sign = "≥" if entry["what"] == "rate" else "≤"
+    said = {True: "met", False: "MISSED", None: "not judged: too few cores"}[entry["met"]]
+    return f" (goal {sign} {entry['goal']:.2f}: {said})"
+
+
+def show(result):
+    m = result["machine"]
+    print(f"{result['date']}, {m['cpus']} × {m['cpu']}, Linux {m['kernel']}")
+    print(f"medians of {result['runs']} interleaved rounds of {result['seconds']} s each; CPU is the "
+          "relay's own, user and system")
+    for name, workload in WORKLOADS.items():
+        rows = [r for r in result["rows"] if r["workload"] == name]
+        if rows:
+            show_workload(name, workload, rows, result["ratios"])
+    for line in result["not_run"]:
+        print(f"not run: {line}")
+
+
+def show_workload(name, workload, rows, all_ratios):
+    rate = "MiB/s" if workload.bulk else "op/s"
+    print(f"\n{name}: {workload.title}")
+    print(f"  {'':10}{'CPU ' + workload.unit:>12}{'min..max':>16}{rate:>10}{'p50 us':>9}{'p99 us':>9}"
+          f"{'foreign':>9}")
+    for r in rows:
+        digits = 3 if workload.bulk else 2
+        cpu, spread = "-", ""
+        if r["cpu"]:
+            cpu = f"{r['cpu']:.{digits}f}"
+            spread = f"{r['cpu_min']:.{digits}f}..{r['cpu_max']:.{digits}f}"
+        print(f"  {r['relay']:10}{cpu:>12}{spread:>16}{r['rate']:>10.0f}{r['p50']:>9.0f}"
+              f"{r['p99']:>9.0f}{r['foreign']:>9.0%}")
+    for other in [r["relay"] for r in rows]:
+        said = [f"{WHAT[e['what']]} {e['ratio']:.2f}{verdict(e)}" for e in all_ratios
+                if (e["workload"], e["other"]) == (name, other)]
+        if said:
+            print(f"  {OURS}/{other}: {', '.join(said)}")
