@@ -56,8 +56,15 @@ struct negotiation {
 // Have contexts been agreed on for this export (as upstream calls it)?
 bool negotiation_contexts_for(const struct negotiation *n, struct bytes name);
 
+// questions.c -----------------------------------------------------------------------------
+extern const struct dialog_handler negotiation_dialog_handler;
+// The dialog is open and the client's option waits: asks what is to be asked first.
+void negotiation_ask(struct session *s);
 // How the client's option is answered when there is no upstream to ask.
 void negotiation_unreachable(struct session *s);
+// What SET_META_CONTEXT has agreed on is void.
+void negotiation_forget_contexts(struct session *s);
+void negotiation_send(struct session *s, const struct out *out);
 
 // settle.c --------------------------------------------------------------------------------
 // Upstream has said ACK to INFO, GO or EXPORT_NAME: answers the client, and begins transmission.

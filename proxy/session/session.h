@@ -2,7 +2,8 @@
 // One session: a client's connection, the upstream connection that serves it, and the requests
 // between them. Everything runs on the worker's thread. This header is the room's own.
 //
-//   negotiate.c  the handshake: each option of the client answered by questions to upstream
+//   negotiate.c  the handshake: options of the client come in, one waits at a time
+//   questions.c  what upstream is asked for each, and what its answers become
 //   settle.c     its end: what the client is told of the export, and what the session remembers
 //   dialog.c     an upstream connection in its handshake (scout.c: a second, short one)
 //   client.c     transmission: requests of the client, as far as they go
