@@ -32,7 +32,7 @@ def test_upstream_by_name(servers, start_proxy):
 
 def test_export_part_of_the_uri_replaces_the_empty_name(servers, start_proxy):
     one, two = servers.file(MIB), servers.file(2 * MIB)
-    upstream = servers.nbd_server({"one": one, "two": two})
+    upstream = servers.nbd_server({"one": one, "two": two}, tcp="127.0.0.1")
     proxy = start_proxy(upstream.uri)
     for name, size in ("", MIB), ("one", MIB), ("two", 2 * MIB):
         with connected(proxy.uri(name)) as h:

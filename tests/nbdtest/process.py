@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Child processes that never outlive the test which started them."""
 import ctypes
+import itertools
 import os
 import resource
 import signal
@@ -28,12 +29,23 @@ def wait_until(condition, timeout=10, what="a condition", pause=0.01):
         time.sleep(pause)
 
 
+# Below the ports that the kernel hands out, and from a block of this process's own: a port that the kernel
+# chose for a bind to 0 may be anybody's again before its server has begun to listen.
+_ports = itertools.cycle(range(20000 + os.getpid() % 120 * 100, 20100 + os.getpid() % 120 * 100))
+
+
 def free_port(host="127.0.0.1"):
     """A TCP port nobody listens on at the moment."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as s:
-        s.bind((host, 0))
-        return s.getsockname()[1]
+    for port in itertools.islice(_ports, 100):
+        with socket.socket(family, socket.SOCK_STREAM) as s:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                s.bind((host, port))
+                return port
+            except OSError:
+                continue
+    raise AssertionError("no TCP port is free")
 
 
 def accepts(address):

@@ -103,15 +103,13 @@ class Servers:
         process.wait_ready(lambda: accepts(address))
         return Upstream(process, address, export, image)
 
-    def nbd_server(self, exports, tcp=True, unix=False, settings=""):
+    def nbd_server(self, exports, tcp=None, settings=""):
         """nbd-server with {name: file}; the first export is the one that the URI names."""
-        # It listens on TCP or, where told, on a Unix socket: never on both.
-        host = "127.0.0.1" if tcp is True else tcp
-        port = free_port(host)
-        sock = self._path("sock")
+        address = self._address(tcp)
         conf, pidfile = self._path("conf"), self._path("pid")
         with open(conf, "w", encoding="ascii") as f:
-            where = f"unixsock = {sock}" if unix else f"listenaddr = {host}\nport = {port}"
+            where = f"unixsock = {address}" if isinstance(address, str) else \
+                f"listenaddr = {address[0]}\nport = {address[1]}"
             f.write(f"[generic]\n{where}\nallowlist = true\n")
             for name, path in exports.items():
                 f.write(f"[{name}]\nexportname = {path}\nflush = true\nfua = true\n{settings}\n")
@@ -120,7 +118,6 @@ class Servers:
         starter = self.processes.start([paths.find("nbd-server"), "-C", conf, "-p", pidfile])
         daemon = Daemon(starter, pidfile)
         self.daemons.append(daemon)
-        address = sock if unix else (host, port)
         daemon.wait_ready(address)
         name, path = next(iter(exports.items()))
         return Upstream(daemon, address, name, path)
