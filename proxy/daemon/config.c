@@ -36,8 +36,11 @@ settings_destroy(struct settings *s)
     for (unsigned i = 0; i < s->n_upstreams; i++)
         free(s->upstreams[i].name);
     for (unsigned i = 0; i < s->n_exports; i++) {
-        free((void *)(uintptr_t)s->exports[i].name.p);
-        free(s->exports[i].listeners);
+        struct export_settings *e = &s->exports[i];
+        free((void *)(uintptr_t)e->name.p);
+        free((void *)(uintptr_t)e->upstream_name.p);
+        free((void *)(uintptr_t)e->description.p);
+        free(e->listeners);
     }
     free(s->listeners);
     free(s->upstreams);

@@ -184,7 +184,8 @@ const struct config_key config_keys[CONFIG_KEYS] = {
             .form = "the name of an [upstream] section",
             .initial = "",
             .example = "storage",
-            .prose = "Where connections go. Must be given.",
+            .prose = "Where connections go. Without it, only the [export] sections that name this "
+                     "listener are served.",
         },
     [KEY_LISTEN_TLS] =
         {
@@ -316,6 +317,21 @@ const struct config_key config_keys[CONFIG_KEYS] = {
             .initial = "no",
             .prose = "Clients may not write; whatever the upstream allows.",
         },
+    [KEY_BLOCK_SIZE] =
+        {
+            .name = "block-size",
+            .sections = IN_BOTH,
+            .type = VALUE_CHOICE,
+            .form = "pass or repair",
+            .initial = "pass",
+            .choices = {"pass", "repair"},
+            .prose =
+                "What becomes of requests that do not keep to the upstream's minimum block size. "
+                "pass: the upstream's answer; clients that ask for block sizes must keep to them. "
+                "repair: requests of clients that did not ask are made whole blocks, and what is "
+                "around them is read first and written back unchanged. Not where others write to "
+                "the storage, too.",
+        },
     [KEY_FAST_ZERO] =
         {
             .name = "fast-zero",
@@ -415,7 +431,8 @@ const struct config_key config_keys[CONFIG_KEYS] = {
             .form = "a percent-encoded name",
             .initial = "",
             .prose = "The export's name as clients ask for it, where it does not fit the section's "
-                     "line. The section's own name is then only a label.",
+                     "line; \"\" is the default export. The section's own name is then only a "
+                     "label.",
         },
     [KEY_EXPORT_LISTEN] =
         {
@@ -424,7 +441,9 @@ const struct config_key config_keys[CONFIG_KEYS] = {
             .type = VALUE_TEXT,
             .form = "names of [listen] sections, with blanks between",
             .initial = "",
-            .prose = "Only clients of these listeners are meant. Empty: all.",
+            .prose = "Only clients of these listeners are meant; others of the same upstream are "
+                     "not shown an export of that name. Empty: all listeners whose upstream is the "
+                     "section's.",
         },
     [KEY_EXPORT_UPSTREAM] =
         {
@@ -433,7 +452,6 @@ const struct config_key config_keys[CONFIG_KEYS] = {
             .type = VALUE_TEXT,
             .form = "the name of an [upstream] section",
             .initial = "",
-            .only_default = true,
             .prose = "Where this export is, if not at its listener's upstream.",
         },
     [KEY_EXPORT_UPSTREAM_EXPORT] =
@@ -441,10 +459,10 @@ const struct config_key config_keys[CONFIG_KEYS] = {
             .name = "upstream-export",
             .sections = IN_EXPORT,
             .type = VALUE_TEXT,
-            .form = "a name",
+            .form = "a percent-encoded name",
             .initial = "",
-            .only_default = true,
-            .prose = "What the export is called there.",
+            .prose = "What the export is called there, if not as here; \"\" is the default "
+                     "export. Clients are no longer shown an export of that name.",
         },
     [KEY_EXPORT_DESCRIPTION] =
         {
@@ -453,7 +471,6 @@ const struct config_key config_keys[CONFIG_KEYS] = {
             .type = VALUE_TEXT,
             .form = "a text",
             .initial = "",
-            .only_default = true,
-            .prose = "What clients that list exports are told about it.",
+            .prose = "What clients that ask are told about it. Empty: what the upstream says.",
         },
 };

@@ -61,6 +61,7 @@ enum config_key_id {
 
     // [upstream] gives these, [export] may override them.
     KEY_READ_ONLY,
+    KEY_BLOCK_SIZE,
     KEY_FAST_ZERO,
     KEY_FAST_ZERO_RATIO,
     KEY_PROBE,
@@ -85,7 +86,7 @@ struct config_key {
     enum value_type type;
     const char *form; // how people write the value, where the type does not say; config_key_form()
     const char *initial; // the default, as text; "": none
-    const char *example; // for a key that has no default and must be given; else NULL
+    const char *example; // for a key that has no default and hardly anybody leaves out; else NULL
     const char *choices[6];
     uint64_t min, max; // of the number
     bool zero_is_none; // 0 is allowed below min, and means none

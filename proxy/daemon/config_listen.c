@@ -81,20 +81,6 @@ fill_address(const struct settings *s, struct listener_settings *l,
     check_taken(s, l, v->line, faults);
 }
 
-static void
-fill_upstream(const struct settings *s, struct listener_settings *l,
-              const struct config_section *section, struct faults *faults)
-{
-    const struct config_value *v = &section->values[KEY_LISTEN_UPSTREAM];
-    if (!*v->text)
-        fault_at(
-            faults, v->line ? v->line : section->line,
-            "[listen %s] without upstream is not yet supported: upstream = NAME would be right",
-            section->name);
-    else
-        l->upstream = config_find_upstream(s, v->text, v->line, faults);
-}
-
 void
 config_listeners(struct settings *s, const struct config_document *doc,
                  struct listener_counters *counters, struct faults *faults)
@@ -107,6 +93,8 @@ config_listeners(struct settings *s, const struct config_document *doc,
         l->name = need_copy(section->name);
         l->socket_mode = (unsigned)section->values[KEY_LISTEN_SOCKET_MODE].number;
         fill_address(s, l, section, faults);
-        fill_upstream(s, l, section, faults);
+        const struct config_value *upstream = &section->values[KEY_LISTEN_UPSTREAM];
+        if (*upstream->text)
+            l->upstream = config_find_upstream(s, upstream->text, upstream->line, faults);
     }
 }

@@ -12,7 +12,7 @@ void config_upstreams(struct settings *s, const struct config_document *doc, str
 // After the upstreams.
 void config_listeners(struct settings *s, const struct config_document *doc,
                       struct listener_counters *counters, struct faults *faults);
-// After the listeners.
+// After the listeners; sees to it that each of them serves something.
 void config_exports(struct settings *s, const struct config_document *doc, struct faults *faults);
 
 // The policy keys of an [upstream] or [export] section: those that were given go into p, or all of

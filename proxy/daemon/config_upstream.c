@@ -17,6 +17,8 @@ config_policy(struct policy *p, const struct config_section *s, bool all)
     const struct config_value *v = s->values;
     if (all || v[KEY_READ_ONLY].line)
         p->read_only = v[KEY_READ_ONLY].number;
+    if (all || v[KEY_BLOCK_SIZE].line)
+        p->repair = v[KEY_BLOCK_SIZE].number; // choices: pass, repair
     if (all || v[KEY_FAST_ZERO].line)
         p->zero.policy = (enum zero_policy)v[KEY_FAST_ZERO].number;
     if (all || v[KEY_FAST_ZERO_RATIO].line)

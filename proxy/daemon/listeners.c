@@ -97,8 +97,10 @@ listeners_start(struct listeners *l, struct workers *workers, unsigned max_conne
     l->max_connections = max_connections;
     for (unsigned i = 0; i < l->n; i++) {
         accept_start(l->ring, &l->list[i].acceptor);
-        log_info("listening on %s ([listen %s], upstream %s)", l->list[i].address,
-                 l->list[i].settings->name, l->list[i].settings->upstream->name);
+        const struct listener_settings *settings = l->list[i].settings;
+        log_info("listening on %s ([listen %s]%s%s)", l->list[i].address, settings->name,
+                 settings->upstream ? ", upstream " : "",
+                 settings->upstream ? settings->upstream->name : "");
     }
 }
 

@@ -15,11 +15,12 @@ snapshot_text(const char *text)
 static json_t *
 listener_json(const struct listener_settings *l, const char *address)
 {
-    return json_pack("{s:o, s:o, s:n, s:I, s:I, s:I, s:s}", "name", snapshot_text(l->name),
+    return json_pack("{s:o, s:o, s:n, s:I, s:I, s:I, s:s?}", "name", snapshot_text(l->name),
                      "address", snapshot_text(address), "tls", "accepted",
                      (json_int_t)atomic_load(&l->counters->accepted), "active",
                      (json_int_t)atomic_load(&l->counters->active), "refused",
-                     (json_int_t)atomic_load(&l->counters->refused), "upstream", l->upstream->name);
+                     (json_int_t)atomic_load(&l->counters->refused), "upstream",
+                     l->upstream ? l->upstream->name : NULL);
 }
 
 static json_t *
@@ -42,8 +43,8 @@ connection_json(const struct snapshot *s, const struct connection_row *c)
     return json_pack(
         "{s:I, s:o, s:o, s:o, s:o, s:n, s:I, s:I, s:I, s:I, s:b}", "id", (json_int_t)c->id,
         "client", snapshot_text(c->client), "listener", snapshot_text(c->listener), "upstream",
-        snapshot_text(c->upstream), "export", snapshot_text(c->export), "tls", "since",
-        (json_int_t)(s->unix_now - (int64_t)(age / NS_PER_SEC)), "in_flight",
+        *c->upstream ? snapshot_text(c->upstream) : json_null(), "export", snapshot_text(c->export),
+        "tls", "since", (json_int_t)(s->unix_now - (int64_t)(age / NS_PER_SEC)), "in_flight",
         (json_int_t)c->in_flight, "bytes_from_client", (json_int_t)c->bytes_from_client,
         "bytes_to_client", (json_int_t)c->bytes_to_client, "transmission", c->transmission);
 }

@@ -162,9 +162,7 @@ add_all_configured(json_t *list, const struct snapshot *s, const struct export_c
     bool good = true;
     for (unsigned i = 0; good && i < set->n_exports; i++) {
         const struct export_settings *e = &set->exports[i];
-        const struct upstream_settings *u = e->listeners[0]->upstream; // all of them have the same
-        struct bytes name = e->name.len ? e->name : bytes_of(u->uri.export, u->uri.export_len);
-        good = add_configured(list, s, u, name, &e->policy, none);
+        good = add_configured(list, s, e->upstream, e->upstream_name, &e->policy, none);
     }
     for (unsigned i = 0; good && i < set->n_upstreams; i++) {
         const struct upstream_settings *u = &set->upstreams[i];

@@ -5,20 +5,26 @@
 #include <base/range.h>
 #include <wire/names.h>
 
-// Flags this proxy understands and can keep the promise of (spec: "Transmission flags").
-#define UNDERSTOOD                                                                                 \
+// Flags of upstream that this proxy understands and can pass the promise of (spec: "Transmission
+// flags"). Not RESIZE, which would change what we know; nor BLOCK_STATUS_PAYLOAD.
+#define PASSED_ON                                                                                  \
     (NBD_FLAG_HAS_FLAGS | NBD_FLAG_READ_ONLY | NBD_FLAG_SEND_FLUSH | NBD_FLAG_SEND_FUA |           \
-     NBD_FLAG_ROTATIONAL | NBD_FLAG_SEND_TRIM | NBD_FLAG_SEND_WRITE_ZEROES | NBD_FLAG_SEND_DF |    \
+     NBD_FLAG_ROTATIONAL | NBD_FLAG_SEND_TRIM | NBD_FLAG_SEND_WRITE_ZEROES |                       \
      NBD_FLAG_CAN_MULTI_CONN | NBD_FLAG_SEND_CACHE)
 
 uint16_t
-advertised_flags(uint16_t upstream, bool structured, bool read_only, enum fast_zero_offer fast_zero)
+advertised_flags(uint16_t upstream, enum wire_format client, bool read_only,
+                 enum fast_zero_offer fast_zero)
 {
-    unsigned f = (upstream & UNDERSTOOD) | NBD_FLAG_HAS_FLAGS;
+    unsigned f = (upstream & PASSED_ON) | NBD_FLAG_HAS_FLAGS;
     if (read_only)
         f |= NBD_FLAG_READ_ONLY;
-    if (!structured)
-        f &= ~(unsigned)NBD_FLAG_SEND_DF;
+    // Whatever upstream can do: such READs are assembled here (spec: NBD_FLAG_SEND_DF, "MUST be set
+    // to 0" without chunks).
+    if (client != FORMAT_SIMPLE)
+        f |= NBD_FLAG_SEND_DF;
+    if (f & NBD_FLAG_SEND_FLUSH)
+        f |= NBD_FLAG_SEND_FUA; // by a FLUSH behind the write, if need be
     if (f & NBD_FLAG_READ_ONLY)
         return (uint16_t)f; // nothing to zero, nothing to measure
     if (fast_zero == FAST_ZERO_OFFER)
@@ -48,14 +54,12 @@ static uint32_t
 check_range(const struct export_facts *f, const struct request *r,
             const struct nbd_command_info *info)
 {
-    if (r->offset % f->minimum || r->length % f->minimum) {
-        // The last, odd piece of an export may be addressed as it is.
-        if (r->offset % f->minimum || r->offset + r->length != f->size)
-            return NBD_EINVAL;
-    }
-    if (r->length > f->size || r->offset > f->size - r->length)
-        return info->beyond_end;
-    return NBD_SUCCESS;
+    bool within = r->length <= f->size && r->offset <= f->size - r->length;
+    // The last, odd piece of an export may be addressed as it is.
+    bool last = within && r->offset + r->length == f->size;
+    if (r->offset % f->minimum || (r->length % f->minimum && !last))
+        return NBD_EINVAL;
+    return within ? NBD_SUCCESS : info->beyond_end;
 }
 
 static uint32_t
@@ -69,6 +73,8 @@ check(const struct export_facts *f, const struct request *r, const struct nbd_co
         return NBD_EINVAL;
     if ((r->type == NBD_CMD_READ || r->type == NBD_CMD_WRITE) && r->length > f->max_payload)
         return NBD_EINVAL;
+    if (r->type == NBD_CMD_WRITE && r->payload != r->length)
+        return NBD_EINVAL; // extended, without PAYLOAD_LEN ("the flag MUST be set")
     if (r->type == NBD_CMD_FLUSH)
         return r->offset || r->length ? NBD_EINVAL : NBD_SUCCESS;
     if (r->type == NBD_CMD_BLOCK_STATUS && (!f->contexts || r->length == 0))
@@ -81,7 +87,7 @@ admit_request(const struct export_facts *f, const struct request *r, uint32_t *e
 {
     const struct nbd_command_info *info = nbd_command_info(r->type);
     *error = info ? check(f, r, info) : NBD_EINVAL;
-    if (r->type == NBD_CMD_WRITE && *error && r->length > MAX_WRITE_DRAINED)
+    if (*error && r->payload > MAX_WRITE_DRAINED)
         return ADMIT_END;
     if (*error)
         return ADMIT_ANSWER;

@@ -69,7 +69,7 @@ slot_table_claim(struct slot_table *t, void *owner)
     t->free = s->next;
     s->owner = owner;
     s->task = NULL;
-    s->native_fast = false;
+    s->native_fast = s->fua = false;
     s->error = 0;
     s->next = s->prev = NULL;
     return s;

@@ -4,162 +4,13 @@
 #include "session.h"
 
 #include "task.h"
-#include <stdlib.h>
 #include <wire/names.h>
 
-// Counting --------------------------------------------------------------------------------
+// The longest that a compact upstream can be asked about, of whole blocks; it may answer for less
+// than it was asked (spec: NBD_CMD_BLOCK_STATUS), and so may we.
+#define STATUS_MOST (uint32_t) align_down(UINT32_MAX, 64u << 10)
 
-static const int8_t counted[NBD_COMMANDS] = {
-    [NBD_CMD_READ] = COUNT_READ,
-    [NBD_CMD_WRITE] = COUNT_WRITE,
-    [NBD_CMD_DISC] = -1,
-    [NBD_CMD_FLUSH] = COUNT_FLUSH,
-    [NBD_CMD_TRIM] = COUNT_TRIM,
-    [NBD_CMD_CACHE] = COUNT_CACHE,
-    [NBD_CMD_WRITE_ZEROES] = COUNT_WRITE_ZEROES,
-    [NBD_CMD_BLOCK_STATUS] = COUNT_BLOCK_STATUS,
-};
-
-static void
-count(struct session *s, const struct request *r, uint32_t error, nstime began)
-{
-    if (r->type >= NBD_COMMANDS || counted[r->type] < 0)
-        return;
-    struct command_counters *c = &s->counters->commands[counted[r->type]];
-    c->count++;
-    if (error)
-        c->errors++;
-    else
-        c->bytes += r->length;
-    nstime now = session_now(s);
-    histogram_add(&c->latency, now > began ? now - began : 0);
-}
-
-// Answers ---------------------------------------------------------------------------------
-
-static void
-say_late(struct session *s, const uint8_t *p, size_t n)
-{
-    struct late_reply *l = malloc(sizeof *l);
-    if (!l) {
-        session_client_lost(s, END_NO_MEMORY, "out of memory");
-        return;
-    }
-    l->next = NULL;
-    l->len = n;
-    memcpy(l->bytes, p, n);
-    if (s->late)
-        s->late_last->next = l;
-    else
-        s->late = l;
-    s->late_last = l;
-    s->n_late++;
-}
-
-static void
-say(struct session *s, const uint8_t *p, size_t n)
-{
-    if (!s->client)
-        return;
-    if (client_mid_message(s))
-        say_late(s, p, n);
-    else
-        stream_send_copy(s->client, p, n);
-}
-
-void
-client_send_late(struct session *s)
-{
-    while (s->late) {
-        struct late_reply *l = s->late;
-        s->late = l->next;
-        s->n_late--;
-        if (s->client)
-            stream_send_copy(s->client, l->bytes, l->len);
-        free(l);
-    }
-}
-
-static void
-say_reply(struct session *s, const struct request *r, uint32_t error)
-{
-    uint8_t b[ERROR_CHUNK_SIZE];
-    // READ must not be answered by a simple reply once replies are structured (spec: "Simple reply
-    // message"), nor BLOCK_STATUS, of which chunks may have been passed on; everything else may.
-    bool chunks = r->type == NBD_CMD_READ || r->type == NBD_CMD_BLOCK_STATUS;
-    if (!s->facts.structured || !chunks) {
-        simple_reply_encode(b, r->cookie, error);
-        say(s, b, SIMPLE_REPLY_SIZE);
-    } else if (error) {
-        error_chunk_encode(b, r->cookie, error);
-        say(s, b, ERROR_CHUNK_SIZE);
-    } else {
-        chunk_encode(b, NBD_REPLY_FLAG_DONE, NBD_REPLY_TYPE_NONE, r->cookie, 0);
-        say(s, b, CHUNK_SIZE);
-    }
-}
-
-void
-client_answer(struct session *s, const struct request *r, uint32_t error, nstime began)
-{
-    session_log(s, LOG_LEVEL_DEBUG, "%s offset %llu length %u flags 0x%x: %s (by the proxy)",
-                nbd_command_name(r->type), (unsigned long long)r->offset, r->length, r->flags,
-                nbd_error_name(error));
-    say_reply(s, r, error);
-    count(s, r, error, began);
-}
-
-static void
-uncount(struct session *s, const struct request *r)
-{
-    s->in_flight--;
-    if (r->type == NBD_CMD_READ || r->type == NBD_CMD_WRITE)
-        s->in_flight_bytes -= r->length;
-}
-
-void
-client_finished(struct session *s, const struct request *r, uint32_t error, nstime began)
-{
-    const struct nbd_command_info *info = nbd_command_info(r->type);
-    if (!error && info && info->changes_data)
-        s->writes_done++;
-    if (r->type == NBD_CMD_WRITE)
-        s->dirty = true;
-    uncount(s, r);
-    count(s, r, error, began);
-}
-
-void
-client_complete(struct session *s, const struct request *r, uint32_t error, nstime began)
-{
-    session_log(s, LOG_LEVEL_DEBUG, "%s offset %llu length %u flags 0x%x: %s",
-                nbd_command_name(r->type), (unsigned long long)r->offset, r->length, r->flags,
-                nbd_error_name(error));
-    say_reply(s, r, error);
-    client_finished(s, r, error, began);
-}
-
-bool
-client_flush_owed(struct session *s)
-{
-    unsigned failures = export_flush_failures(s->export);
-    if (failures == s->flush_failures_seen)
-        return false;
-    s->flush_failures_seen = failures;
-    // Where one connection's FLUSH speaks for all (spec: NBD_FLAG_CAN_MULTI_CONN), all hear of it.
-    return s->writes_done > s->writes_flushed || (s->facts.flags & NBD_FLAG_CAN_MULTI_CONN);
-}
-
-// A failure before anything was written that is not yet safe is none of this connection's business.
-static void
-note_write(struct session *s)
-{
-    if (s->writes_sent == s->writes_flushed && !(s->facts.flags & NBD_FLAG_CAN_MULTI_CONN))
-        s->flush_failures_seen = export_flush_failures(s->export);
-    s->writes_sent++;
-}
-
-// Requests --------------------------------------------------------------------------------
+// Slots -----------------------------------------------------------------------------------
 
 struct slot *
 session_claim(struct session *s, const struct request *r)
@@ -167,7 +18,8 @@ session_claim(struct session *s, const struct request *r)
     struct slot *slot = slot_table_claim(s->worker->slots, s);
     if (!slot)
         return NULL;
-    chunk_track_begin(&slot->track, r);
+    chunk_track_begin(&slot->track, s->facts.upstream_format, r);
+    slot->writes_before = s->writes_done;
     slot->next = s->slots;
     if (slot->next)
         slot->next->prev = slot;
@@ -200,43 +52,111 @@ session_release(struct session *s, struct slot *slot)
         guard_recheck(s->worker);
 }
 
-struct slot *
-client_forward(struct session *s, const struct request *r, uint8_t *header, uint16_t flags,
-               nstime began)
+// Passing on ------------------------------------------------------------------------------
+
+// The request as it goes upstream.
+static struct request
+upstream_request(const struct session *s, const struct request *r)
 {
     struct request up = *r;
-    up.flags = flags;
+    up.flags &= (uint16_t)~NBD_CMD_FLAG_DF; // task_read.c, or an upstream that cannot fragment
+    if (s->facts.fua_by_flush)
+        up.flags &= (uint16_t)~NBD_CMD_FLAG_FUA;
+    if (r->type == NBD_CMD_BLOCK_STATUS && !session_length_fits(s, r->length))
+        up.length = STATUS_MOST;
+    return up;
+}
+
+// Written over the client's header, at its end, so that the payload stays contiguous; copied where
+// upstream's is longer.
+static void
+send_header(struct session *s, uint8_t *header, const struct request *up)
+{
+    enum wire_format to = s->facts.upstream_format;
+    uint32_t have = request_size(s->facts.client_format), need = request_size(to);
+    if (need <= have) {
+        header += have - need;
+        request_encode(to, header, up);
+        stream_take(s->client, have);
+        stream_send_ref(s->upstream, s->client, header, need);
+    } else {
+        uint8_t b[REQUEST_SIZE_MAX];
+        request_encode(to, b, up);
+        stream_take(s->client, have);
+        stream_send_copy(s->upstream, b, need);
+    }
+}
+
+struct slot *
+client_forward(struct session *s, const struct request *r, uint8_t *header, nstime began)
+{
+    struct request up = upstream_request(s, r);
     struct slot *slot = session_claim(s, &up);
     if (!slot)
         return NULL;
     slot->client_cookie = r->cookie;
+    slot->client_flags = r->flags;
+    slot->client_length = r->length;
+    slot->fua = s->facts.fua_by_flush && (r->flags & NBD_CMD_FLAG_FUA) &&
+                nbd_command_info(r->type)->changes_data;
     slot->began = began;
-    slot->writes_before = s->writes_done;
     up.cookie = slot_cookie(slot);
-    request_encode(header, &up);
-    stream_take(s->client, REQUEST_SIZE);
-    stream_send_ref(s->upstream, s->client, header, REQUEST_SIZE);
-    s->in_flight++;
-    if (r->type == NBD_CMD_READ || r->type == NBD_CMD_WRITE)
-        s->in_flight_bytes += r->length;
+    send_header(s, header, &up);
+    client_begun(s, r);
     return slot;
 }
 
-// The header is still in the stream; the payload of a WRITE behind it goes nowhere, and the answer
-// comes behind that.
 static void
-refuse(struct session *s, const struct request *r, uint32_t error, nstime began)
+take_header(struct session *s)
 {
-    stream_take(s->client, REQUEST_SIZE);
-    if (r->type != NBD_CMD_WRITE || r->length == 0) {
+    stream_take(s->client, request_size(s->facts.client_format));
+}
+
+void
+session_drain(struct session *s, const struct request *r, uint32_t error, nstime began)
+{
+    if (!r->payload) {
         client_answer(s, r, error, began);
         return;
     }
-    s->payload_left = r->length;
+    s->payload_left = r->payload;
     s->payload_to = PAYLOAD_NOWHERE;
     s->drained = *r;
     s->drained_error = error;
 }
+
+void
+session_gather(struct session *s, struct task *t, uint8_t *to)
+{
+    s->payload_left = t->request.payload;
+    s->payload_to = PAYLOAD_TASK;
+    s->payload_task = t;
+    s->payload_at = to;
+}
+
+// The header is still in the stream.
+static void
+refuse(struct session *s, const struct request *r, uint32_t error, nstime began)
+{
+    take_header(s);
+    session_drain(s, r, error, began);
+}
+
+static void
+pass_on(struct session *s, const struct request *r, uint8_t *header, nstime began)
+{
+    struct slot *slot = client_forward(s, r, header, began);
+    if (!slot) {
+        client_wrote(s, r, NBD_ENOMEM);
+        refuse(s, r, NBD_ENOMEM, began);
+    } else if (r->payload) {
+        s->payload_left = r->payload;
+        s->payload_to = PAYLOAD_UPSTREAM;
+        s->payload_slot = slot;
+    }
+}
+
+// Requests --------------------------------------------------------------------------------
 
 static bool
 owes_flush_error(struct session *s, const struct request *r)
@@ -247,34 +167,71 @@ owes_flush_error(struct session *s, const struct request *r)
 }
 
 static void
-pass_on(struct session *s, const struct request *r, uint8_t *header, nstime began)
+refuse_fast(struct session *s, const struct request *r, nstime began)
 {
-    struct slot *slot = client_forward(s, r, header, r->flags, began);
-    if (!slot) {
-        refuse(s, r, NBD_ENOMEM, began);
-    } else if (r->type == NBD_CMD_WRITE) {
-        s->payload_left = r->length;
-        s->payload_to = PAYLOAD_UPSTREAM;
-        s->payload_slot = slot;
-    }
+    s->counters->fast_zero.requests++;
+    s->counters->fast_zero.refused++;
+    refuse(s, r, NBD_ENOTSUP, began);
 }
 
 // A FAST_ZERO that would have to wait for a guard is answered at once: waiting is not fast.
 static bool
-held_by_guard(struct session *s, const struct request *r, uint8_t *header, nstime began)
+held_by_guard(struct session *s, const struct request *r, nstime began)
 {
-    (void)header;
     struct range range = {r->offset, r->length};
-    if (!guards_find(&s->worker->guards, s->export, range, 0))
+    bool changes = nbd_command_info(r->type)->changes_data;
+    if (!guards_find(&s->worker->guards, s->export, range, 0, changes))
         return false;
-    if (r->flags & NBD_CMD_FLAG_FAST_ZERO) {
-        s->counters->fast_zero.requests++;
-        s->counters->fast_zero.refused++;
-        refuse(s, r, NBD_ENOTSUP, began);
-        return true;
-    }
-    s->held = true;
+    if (r->flags & NBD_CMD_FLAG_FAST_ZERO)
+        refuse_fast(s, r, began);
+    else
+        s->held = true;
     return true;
+}
+
+// A simple client takes one message, and so does one that says DF; upstream may send many.
+static bool
+wants_assembly(const struct session *s, const struct request *r)
+{
+    return r->type == NBD_CMD_READ && s->facts.upstream_format != FORMAT_SIMPLE &&
+           (s->facts.client_format == FORMAT_SIMPLE || (r->flags & NBD_CMD_FLAG_DF));
+}
+
+// What cannot go upstream as it is. False: nothing has been done.
+static bool
+serve_here(struct session *s, const struct request *r, nstime began)
+{
+    void (*begin)(struct session * s, const struct request *r, nstime began) = NULL;
+    if (r->type == NBD_CMD_BLOCK_STATUS && s->facts.status_by_us)
+        begin = client_answer_status;
+    else if (repair_wanted(s, r))
+        begin = task_repair_begin;
+    else if (wants_assembly(s, r))
+        begin = task_read_begin;
+    else if (task_advice_wanted(s, r))
+        begin = task_advice_begin;
+    if (!begin)
+        return false;
+    take_header(s);
+    begin(s, r, began);
+    return true;
+}
+
+static void
+serve(struct session *s, const struct request *r, uint8_t *header, nstime began)
+{
+    if ((r->flags & NBD_CMD_FLAG_FAST_ZERO) && repair_wanted(s, r)) {
+        refuse_fast(s, r, began); // its edges would have to be written
+        return;
+    }
+    if (nbd_command_info(r->type)->changes_data)
+        client_writes(s);
+    if (serve_here(s, r, began))
+        return;
+    if (r->type != NBD_CMD_WRITE_ZEROES)
+        pass_on(s, r, header, began);
+    else if (!zeroing_request(s, r, header, began) && s->client)
+        take_header(s);
 }
 
 static void
@@ -284,34 +241,53 @@ dispatch(struct session *s, const struct request *r, uint8_t *header)
     uint32_t error;
     switch (admit_request(&s->facts, r, &error)) {
     case ADMIT_END:
-        session_client_lost(s, END_CLIENT_BREACH, "a WRITE longer than can be drained");
+        session_client_lost(s, END_CLIENT_BREACH, "a payload longer than can be drained");
         return;
     case ADMIT_ANSWER: refuse(s, r, error, began); return;
     case ADMIT_PASS: break;
     }
-    if (s->worker->guards.n && held_by_guard(s, r, header, began))
+    // A repair waits for its turn by itself, behind who came before.
+    if (s->worker->guards.n && !repair_wanted(s, r) && held_by_guard(s, r, began))
         return;
     if (owes_flush_error(s, r)) {
         session_log(s, LOG_LEVEL_WARN, "a FLUSH of the proxy's own has failed: answering EIO");
         refuse(s, r, NBD_EIO, began);
         return;
     }
-    if (nbd_command_info(r->type)->changes_data)
-        note_write(s);
-    if (r->type != NBD_CMD_WRITE_ZEROES) {
-        pass_on(s, r, header, began);
-    } else if (!zeroing_request(s, r, header, began) && s->client) {
-        stream_take(s->client, REQUEST_SIZE);
+    serve(s, r, header, began);
+}
+
+// Payload ---------------------------------------------------------------------------------
+
+static void
+payload_over(struct session *s)
+{
+    struct task *t = s->payload_task;
+    s->payload_task = NULL;
+    if (s->payload_to == PAYLOAD_NOWHERE)
+        client_answer(s, &s->drained, s->drained_error, session_now(s));
+    else if (t)
+        t->kind->payload_done(t);
+    tasks_run(s);
+}
+
+static void
+pass_payload(struct session *s, uint8_t *p, size_t n)
+{
+    size_t part = n < s->payload_left ? n : (size_t)s->payload_left;
+    if (s->payload_task) {
+        memcpy(s->payload_at, p, part);
+        s->payload_at += part;
     }
+    stream_take(s->client, part);
+    s->payload_left -= part;
+    if (s->payload_to == PAYLOAD_UPSTREAM)
+        stream_send_ref(s->upstream, s->client, p, part);
+    if (!s->payload_left)
+        payload_over(s);
 }
 
 // The pump --------------------------------------------------------------------------------
-
-static bool
-has_room(const struct session *s)
-{
-    return stream_unsent(s->upstream) < UNSENT_HIGH;
-}
 
 // May the next request be looked at?
 static bool
@@ -320,22 +296,8 @@ may_admit(const struct session *s)
     const struct limits *l = &s->settings->limits;
     return s->phase == PHASE_TRANSMISSION && !s->exclusive &&
            s->in_flight + s->n_late < l->max_in_flight &&
-           s->in_flight_bytes < l->max_in_flight_bytes && has_room(s) &&
+           s->in_flight_bytes < l->max_in_flight_bytes && upstream_has_room(s) &&
            stream_unsent(s->client) < UNSENT_HIGH;
-}
-
-static void
-pass_payload(struct session *s, uint8_t *p, size_t n)
-{
-    size_t part = n < s->payload_left ? n : (size_t)s->payload_left;
-    stream_take(s->client, part);
-    s->payload_left -= part;
-    if (s->payload_to == PAYLOAD_UPSTREAM)
-        stream_send_ref(s->upstream, s->client, p, part);
-    else if (!s->payload_left)
-        client_answer(s, &s->drained, s->drained_error, session_now(s));
-    if (!s->payload_left)
-        tasks_run(s);
 }
 
 // Returns false when nothing more can be done now.
@@ -345,15 +307,15 @@ pump_once(struct session *s)
     size_t n;
     uint8_t *p = stream_peek(s->client, &n);
     if (s->payload_left) {
-        if (!n || !has_room(s))
+        if (!n || !upstream_has_room(s))
             return false;
         pass_payload(s, p, n);
-        return true;
+        return session_alive(s);
     }
-    if (!may_admit(s) || n < REQUEST_SIZE)
+    if (!may_admit(s) || n < request_size(s->facts.client_format))
         return false;
     struct request r;
-    if (!request_decode(p, &r)) {
+    if (!request_decode(s->facts.client_format, p, &r)) {
         session_client_lost(s, END_CLIENT_BREACH, "wrong request magic");
         return false;
     }
@@ -379,7 +341,7 @@ check_end(struct session *s)
     stream_peek(s->client, &n);
     if (s->payload_left && n == 0)
         session_client_lost(s, END_CLIENT_CUT, "closed inside a WRITE");
-    else if (!s->payload_left && n < REQUEST_SIZE)
+    else if (!s->payload_left && n < request_size(s->facts.client_format))
         session_finish(s, n ? END_CLIENT_CUT : END_CLIENT_EOF);
 }
 
@@ -397,12 +359,12 @@ client_wants(struct session *s)
     if (!s->upstream)
         return 0;
     if (s->payload_left)
-        return has_room(s) ? (size_t)s->payload_left : 0;
-    if (s->phase != PHASE_TRANSMISSION)
-        return 0;
+        return upstream_has_room(s) ? (size_t)s->payload_left : 0;
     // What cannot be looked at yet need not be fetched; but an empty buffer may be filled, so that
-    // a client that leaves is noticed.
+    // a client that leaves is noticed; even after DISC, while it has us do something long.
     size_t n;
     stream_peek(s->client, &n);
-    return n == 0 || (may_admit(s) && !s->held) ? REQUEST_SIZE : 0;
+    if (s->phase != PHASE_TRANSMISSION)
+        return s->splits && n == 0 ? 1 : 0;
+    return n == 0 || (may_admit(s) && !s->held) ? request_size(s->facts.client_format) : 0;
 }

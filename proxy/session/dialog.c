@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <wire/codec.h>
 
 #define ASK_HEADER 16u // of an option
 
@@ -17,27 +18,27 @@ close_all(struct dialog *d, enum stream_close how)
         stream_close(d->stream, how);
     d->dial = NULL;
     d->stream = NULL;
-    d->open = d->asking = false;
+    d->open = d->asking = d->begun = false;
 }
 
 static void
-fail(struct dialog *d, const char *what, bool breach)
+fail(struct dialog *d, const char *what, enum dialog_end how)
 {
     close_all(d, STREAM_ABORT);
-    d->handler->failed(d->ctx, what, breach);
+    d->handler->failed(d->ctx, what, how);
 }
 
 static void
 late(struct timer *t)
 {
     struct dialog *d = (struct dialog *)((char *)t - offsetof(struct dialog, timer));
-    fail(d, "no answer within connect-timeout", false);
+    fail(d, "no answer within connect-timeout", DIALOG_LATE);
 }
 
-static void
-set_deadline(struct dialog *d)
+void
+dialog_set_deadline(struct dialog *d, nstime deadline)
 {
-    timer_set(d->ring, &d->timer, ring_clock(d->ring) + d->upstream->connect_timeout);
+    d->deadline = deadline;
 }
 
 static void
@@ -51,7 +52,7 @@ static void
 stream_broken(void *ctx)
 {
     struct dialog *d = ctx;
-    fail(d, strerror(-stream_error(d->stream)), false);
+    fail(d, strerror(-stream_error(d->stream)), DIALOG_CLOSED);
 }
 
 static const struct stream_handler dialog_stream_handler = {.ready = stream_ready,
@@ -63,12 +64,12 @@ dialled(void *ctx, int fd, const char *err)
     struct dialog *d = ctx;
     d->dial = NULL;
     if (fd < 0) {
-        fail(d, err, false);
+        fail(d, err, DIALOG_UNREACHED);
         return;
     }
     d->stream = stream_new(d->ring, fd, d->keepalive, &dialog_stream_handler, d);
     if (!d->stream) {
-        fail(d, "out of memory", false);
+        fail(d, "out of memory", DIALOG_UNREACHED);
         return;
     }
     upstream_hs_begin(&d->hs, d->scratch);
@@ -77,21 +78,36 @@ dialled(void *ctx, int fd, const char *err)
 
 bool
 dialog_open(struct dialog *d, struct ring *ring, const struct upstream_settings *upstream,
-            nstime keepalive, const struct dialog_handler *handler, void *ctx)
+            nstime keepalive, nstime deadline, const struct dialog_handler *handler, void *ctx)
 {
     d->ring = ring;
     d->upstream = upstream;
     d->keepalive = keepalive;
     d->handler = handler;
     d->ctx = ctx;
-    d->open = d->asking = false;
+    d->deadline = deadline;
+    d->open = d->asking = d->begun = false;
     d->timer.fire = late;
-    set_deadline(d);
-    d->dial = dial_start(ring, &upstream->uri.address, ring_clock(ring) + upstream->connect_timeout,
-                         dialled, d);
+    timer_set(ring, &d->timer, deadline);
+    d->dial = dial_start(ring, &upstream->uri.address, deadline, dialled, d);
     if (!d->dial)
         timer_cancel(ring, &d->timer);
     return d->dial;
+}
+
+static void
+say_goodbye(struct dialog *d)
+{
+    uint8_t b[REQUEST_SIZE_MAX];
+    struct out out = out_of(b, sizeof b);
+    if (d->begun) {
+        request_encode(d->hs.format, b, &(struct request){.type = NBD_CMD_DISC});
+        out.len = request_size(d->hs.format);
+    } else {
+        upstream_hs_abort(&d->hs, &out); // nothing, where the server would not understand it
+    }
+    if (out.len)
+        stream_send_copy(d->stream, b, out.len);
 }
 
 void
@@ -99,15 +115,10 @@ dialog_close(struct dialog *d)
 {
     if (!d->ring)
         return;
-    if (d->open && !d->asking) {
-        uint8_t b[ASK_HEADER];
-        struct out out = out_of(b, sizeof b);
-        upstream_hs_abort(&d->hs, &out);
-        stream_send_copy(d->stream, b, out.len);
-        close_all(d, STREAM_FINISH);
-    } else {
-        close_all(d, STREAM_ABORT);
-    }
+    bool polite = d->open && !d->asking;
+    if (polite)
+        say_goodbye(d);
+    close_all(d, polite ? STREAM_FINISH : STREAM_ABORT);
 }
 
 struct stream *
@@ -127,15 +138,17 @@ handle(struct dialog *d, enum upstream_hs_event event)
     case UPSTREAM_HS_READY:
         timer_cancel(d->ring, &d->timer);
         d->open = true;
+        d->begun = d->hs.style == UPSTREAM_OLDSTYLE;
         d->handler->ready(d->ctx);
         break;
     case UPSTREAM_HS_ITEM: d->handler->item(d->ctx, &d->hs.item); break;
     case UPSTREAM_HS_ANSWER:
         timer_cancel(d->ring, &d->timer);
         d->asking = false;
+        d->begun = d->opens && d->hs.answer.reply == NBD_REP_ACK;
         d->handler->answer(d->ctx, &d->hs.answer);
         break;
-    case UPSTREAM_HS_BREACH: fail(d, d->hs.breach, true); break;
+    case UPSTREAM_HS_BREACH: fail(d, d->hs.breach, DIALOG_BREACH); break;
     }
 }
 
@@ -147,7 +160,7 @@ dialog_pump(struct dialog *d)
         const uint8_t *p = stream_peek(d->stream, &n);
         if (!n)
             break;
-        uint8_t b[ASK_HEADER];
+        uint8_t b[UPSTREAM_HS_OUT];
         struct out out = out_of(b, sizeof b);
         enum upstream_hs_event event;
         size_t used = upstream_hs_feed(&d->hs, p, n, &out, &event);
@@ -159,26 +172,33 @@ dialog_pump(struct dialog *d)
         handle(d, event);
     }
     if (d->stream && stream_at_end(d->stream))
-        fail(d, "closed the connection", false);
+        fail(d, "closed the connection", DIALOG_CLOSED);
 }
 
 // Questions -------------------------------------------------------------------------------
 
 static void
-asked(struct dialog *d, const struct out *out)
+await_answer(struct dialog *d, bool opens)
 {
     d->asking = true;
-    set_deadline(d);
+    d->opens = opens;
+    timer_set(d->ring, &d->timer, d->deadline);
+}
+
+static void
+asked(struct dialog *d, const struct out *out, bool opens)
+{
+    await_answer(d, opens);
     stream_send_copy(d->stream, out->p, out->len);
 }
 
 void
-dialog_ask_structured(struct dialog *d)
+dialog_ask_format(struct dialog *d, enum wire_format f)
 {
     uint8_t b[ASK_HEADER];
     struct out out = out_of(b, sizeof b);
-    upstream_hs_ask_structured(&d->hs, &out);
-    asked(d, &out);
+    upstream_hs_ask_format(&d->hs, &out, f);
+    asked(d, &out, false);
 }
 
 void
@@ -187,7 +207,7 @@ dialog_ask_list(struct dialog *d)
     uint8_t b[ASK_HEADER];
     struct out out = out_of(b, sizeof b);
     upstream_hs_ask_list(&d->hs, &out);
-    asked(d, &out);
+    asked(d, &out, false);
 }
 
 void
@@ -197,7 +217,7 @@ dialog_ask_info(struct dialog *d, uint32_t option, struct bytes name, struct byt
     uint8_t b[ASK_HEADER + 4 + MAX_STRING + 2 + 64];
     struct out out = out_of(b, sizeof b);
     upstream_hs_ask_info(&d->hs, &out, option, name, infos);
-    asked(d, &out);
+    asked(d, &out, option == NBD_OPT_GO);
 }
 
 void
@@ -207,13 +227,12 @@ dialog_ask_meta(struct dialog *d, uint32_t option, struct bytes name, uint32_t n
     size_t size = ASK_HEADER + 4 + name.len + 4 + queries.len + 4 + extra.len;
     struct buf *buf = buf_new(d->ring, size);
     if (!buf) {
-        fail(d, "out of memory", false);
+        fail(d, "out of memory", DIALOG_UNREACHED);
         return;
     }
     struct out out = out_of(buf->data, size);
     upstream_hs_ask_meta(&d->hs, &out, option, name, n_queries, queries, extra);
-    d->asking = true;
-    set_deadline(d);
+    await_answer(d, false);
     stream_send_buf(d->stream, buf, buf->data, out.len);
     buf_unref(buf);
 }
@@ -224,5 +243,5 @@ dialog_ask_export_name(struct dialog *d, struct bytes name)
     uint8_t b[ASK_HEADER + MAX_STRING];
     struct out out = out_of(b, sizeof b);
     upstream_hs_ask_export_name(&d->hs, &out, name);
-    asked(d, &out);
+    asked(d, &out, true);
 }

@@ -9,14 +9,22 @@
 #include <session/settings.h>
 #include <wire/upstream_handshake.h>
 
+// How a dialog came to its end.
+enum dialog_end {
+    DIALOG_UNREACHED, // no connection
+    DIALOG_CLOSED,    // by upstream
+    DIALOG_LATE,
+    DIALOG_BREACH, // upstream's words were nonsense
+};
+
 // All are called from dialog_pump(), from the ring or from a timer; the handler may close the
 // dialog.
 struct dialog_handler {
-    void (*ready)(void *ctx);                                   // a question may be asked
+    void (*ready)(void *ctx); // greeted; what may be asked depends on hs.style
     void (*item)(void *ctx, const struct upstream_item *item);  // a part of the answer
     void (*answer)(void *ctx, const struct upstream_answer *a); // its end
-    // It is closed by now: nothing was reached, it broke, lied or was late. `what` is one line.
-    void (*failed)(void *ctx, const char *what, bool breach);
+    // It is closed by now. `what` is one line.
+    void (*failed)(void *ctx, const char *what, enum dialog_end how);
     void (*news)(void *ctx); // there is something to pump
 };
 
@@ -30,24 +38,30 @@ struct dialog {
     struct stream *stream;
     struct upstream_handshake hs;
     struct timer timer;
+    nstime deadline;
     bool open;   // ready has been called, and it has not been closed
     bool asking; // a question waits for its answer
+    bool opens;  // it asks for transmission to begin
+    bool begun;  // transmission has begun
     uint8_t scratch[UPSTREAM_HS_SCRATCH];
 };
 
-// Dials. connect-timeout counts from here to `ready`, and anew for each question. False: out of
-// memory.
+// Dials. `ready` and the answers to all questions must have come by the deadline (ring time); while
+// nothing is asked, none holds. False: out of memory.
 bool dialog_open(struct dialog *d, struct ring *ring, const struct upstream_settings *upstream,
-                 nstime keepalive, const struct dialog_handler *handler, void *ctx);
-// Closes what there is; says ABORT where that is polite. No call comes after it.
+                 nstime keepalive, nstime deadline, const struct dialog_handler *handler,
+                 void *ctx);
+// Of the questions from now on.
+void dialog_set_deadline(struct dialog *d, nstime deadline);
+// Closes what there is; says ABORT or DISC where that is polite. No call comes after it.
 void dialog_close(struct dialog *d);
 // The connection, for transmission; the dialog is closed otherwise.
 struct stream *dialog_release(struct dialog *d);
 // Looks at what has come. Stops when the dialog is closed.
 void dialog_pump(struct dialog *d);
 
-// The questions of wire/upstream_handshake.h.
-void dialog_ask_structured(struct dialog *d);
+// The questions of wire/upstream_handshake.h; only what hs.style allows.
+void dialog_ask_format(struct dialog *d, enum wire_format f);
 void dialog_ask_list(struct dialog *d);
 void dialog_ask_info(struct dialog *d, uint32_t option, struct bytes name, struct bytes infos);
 void dialog_ask_meta(struct dialog *d, uint32_t option, struct bytes name, uint32_t n_queries,

@@ -1,35 +1,53 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The range guard between workers. Who probes asks all workers by letter to hold new requests that
-// overlap the chunk; each answers when none of its own is upstream there. No worker ever waits for
-// another.
+// The range guard between workers. Who probes or repairs asks all workers by letter to hold new
+// requests that overlap the range; each answers when none of its own is upstream there. Guards
+// exclude each other, first come, first served: a worker that holds a guard which overlaps, or has
+// asked for one before, answers when that is let go (Ricart and Agrawala's algorithm). No worker
+// ever waits for another.
 #include "session.h"
 
 #include <stdlib.h>
 #include <wire/names.h>
 
-// What goes between home, where the probe runs, and one worker: there and back, away and gone.
+// What goes between home, where it is held, and one worker: there and back, away and gone.
 // Letters of one sender arrive in order, so when all are `gone`, all are `back`, too.
 struct guard_mail {
     struct letter there, back, away, gone;
     struct guard_ask *ask;
+    struct guard guard; // in the list of that worker
     struct worker *to;
     struct guard_mail *next; // in the worker's `asks`, while writes are upstream there
     bool waiting;
 };
 
 struct guard_ask {
+    struct guard_ask *next; // of the worker's own
     struct guard guard;
+    uint64_t turn; // who asked before whom: drawn in the moment of asking
+    bool is_held;
     struct worker *home;
     void (*held)(void *ctx);
     void *ctx;
     unsigned not_back, not_gone;
     bool released;
+    struct timer later;
     struct guard_mail mail[];
 };
 
 #define mail_of(l, member) ((struct guard_mail *)((char *)(l)-offsetof(struct guard_mail, member)))
 
-// Reads and questions of status count, too: they must not see the chunk while it is zero.
+// Somebody here holds a guard that overlaps, or has asked for one before.
+static bool
+others_first(const struct worker *w, const struct guard_ask *ask)
+{
+    for (const struct guard_ask *a = w->own; a; a = a->next)
+        if (a != ask && a->guard.export == ask->guard.export &&
+            (a->is_held || a->turn < ask->turn) && range_overlaps(a->guard.range, ask->guard.range))
+            return true;
+    return false;
+}
+
+// Reads and questions of status count, too, where they must not see a chunk while it is zero.
 static bool
 requests_overlap(const struct worker *w, const struct guard *g)
 {
@@ -38,11 +56,18 @@ requests_overlap(const struct worker *w, const struct guard *g)
             continue;
         for (const struct slot *slot = s->slots; slot; slot = slot->next) {
             const struct nbd_command_info *info = nbd_command_info(slot->track.command);
-            if (info && info->has_range && range_overlaps(slot_range(slot), g->range))
+            if (info && info->has_range && (info->changes_data || !g->reads_pass) &&
+                range_overlaps(slot_range(slot), g->range))
                 return true;
         }
     }
     return false;
+}
+
+static bool
+must_wait(const struct worker *w, const struct guard_ask *ask)
+{
+    return others_first(w, ask) || requests_overlap(w, &ask->guard);
 }
 
 static void
@@ -62,8 +87,10 @@ static void
 deliver_back(struct letter *l)
 {
     struct guard_ask *a = mail_of(l, back)->ask;
-    if (--a->not_back == 0 && !a->released)
-        a->held(a->ctx);
+    if (--a->not_back || a->released)
+        return;
+    a->is_held = true;
+    a->held(a->ctx);
 }
 
 static void
@@ -81,12 +108,9 @@ deliver_there(struct letter *l)
 {
     struct guard_mail *m = mail_of(l, there);
     struct worker *w = m->to;
-    // A permit is given on before its last guard is gone everywhere, so letters of two workers may
-    // cross, and a third guard come early. It gets no answer: that probe gives it up soon.
-    if (w->guards.n == GUARDS_MAX)
-        return;
-    guards_add(&w->guards, &m->ask->guard);
-    if (!requests_overlap(w, &m->ask->guard)) {
+    m->guard = m->ask->guard;
+    guards_add(&w->guards, &m->guard);
+    if (!must_wait(w, m->ask)) {
         answer(m);
         return;
     }
@@ -101,14 +125,14 @@ guard_recheck(struct worker *w)
     struct guard_mail **p = &w->asks;
     while (*p) {
         struct guard_mail *m = *p;
-        if (requests_overlap(w, &m->ask->guard)) {
+        if (must_wait(w, m->ask)) {
             p = &m->next;
             continue;
         }
         *p = m->next;
         m->waiting = false;
-        answer(m);    // may run that probe on, and so change the list
-        p = &w->asks; // so begin anew: there are GUARDS_MAX at most
+        answer(m);    // may run its asker on, and so change the list
+        p = &w->asks; // so begin anew
     }
 }
 
@@ -155,6 +179,9 @@ guard_hold(struct worker *w, const struct guard *g, void (*held)(void *ctx), voi
         return NULL;
     *a = (struct guard_ask){.guard = *g, .home = w, .held = held, .ctx = ctx};
     a->not_back = a->not_gone = n;
+    a->turn = registry_next_probe(w->registry);
+    a->next = w->own;
+    w->own = a;
     w->guard_asks++;
     for (unsigned i = 0; i < n; i++) {
         a->mail[i].ask = a;
@@ -172,6 +199,10 @@ void
 guard_release(struct worker *w, struct guard_ask *a)
 {
     a->released = true;
+    struct guard_ask **p = &w->own;
+    while (*p != a)
+        p = &(*p)->next;
+    *p = a->next;
     unsigned n = registry_workers(w->registry);
     for (unsigned i = 0; i < n; i++) {
         a->mail[i].away.deliver = deliver_away;
@@ -179,4 +210,22 @@ guard_release(struct worker *w, struct guard_ask *a)
             ring_post(a->mail[i].to->ring, &a->mail[i].away);
     }
     deliver_away(&a->mail[w->index].away); // frees `a` where there is no other worker
+    guard_recheck(w);
+}
+
+#define ZOMBIE_PATIENCE NS_PER_SEC
+
+static void
+release_now(struct timer *timer)
+{
+    struct guard_ask *a = (struct guard_ask *)((char *)timer - offsetof(struct guard_ask, later));
+    guard_release(a->home, a);
+}
+
+void
+guard_release_later(struct worker *w, struct guard_ask *a)
+{
+    a->released = true;
+    a->later.fire = release_now;
+    timer_set(w->ring, &a->later, ring_now(w->ring) + ZOMBIE_PATIENCE);
 }

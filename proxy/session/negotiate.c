@@ -8,23 +8,58 @@
 // Where nothing was reached, the next option within this time is told so, too.
 #define RETRY_AFTER NS_PER_SEC
 
+// Where the option goes. False: it has been answered, for nobody needs to be asked.
+static bool
+find_route(struct session *s)
+{
+    struct negotiation *n = s->negotiation;
+    const struct client_option *o = &n->hs.option;
+    const struct upstream_settings *own = s->listener->upstream;
+    n->route = (struct route){.upstream = own};
+    if (o->id == NBD_OPT_LIST && !own)
+        list_configured(s, false);
+    if (o->id == NBD_OPT_LIST)
+        return own;
+    if (route_find(s->settings, s->listener, o->name, &n->route))
+        return true;
+    if (o->id == NBD_OPT_SET_META_CONTEXT)
+        contexts_forget(s);
+    answer_error(s, NBD_REP_ERR_UNKNOWN, "no such export here");
+    return false;
+}
+
+static void
+dial(struct session *s, nstime deadline)
+{
+    struct negotiation *n = s->negotiation;
+    n->dialled =
+        dialog_open(&n->dialog, s->worker->ring, n->route.upstream, s->settings->limits.keepalive,
+                    deadline, &negotiation_dialog_handler, s);
+    if (!n->dialled)
+        session_end(s, END_NO_MEMORY);
+}
+
 static void
 begin_option(struct session *s)
 {
     struct negotiation *n = s->negotiation;
-    nstime now = session_now(s);
     n->option_waits = true;
     session_log(s, LOG_LEVEL_DEBUG, "option %s", nbd_option_name(n->hs.option.id));
+    if (!find_route(s))
+        return;
+    const struct upstream_settings *u = n->route.upstream;
+    nstime deadline = ring_clock(s->worker->ring) + u->connect_timeout;
+    s->target = u;
+    if (n->dialled && n->dialog.upstream != u)
+        negotiation_leave(s);
     if (n->dialled) {
+        dialog_set_deadline(&n->dialog, deadline);
         if (n->dialog.open)
             negotiation_ask(s);
-    } else if (n->failed_at && now < n->failed_at + RETRY_AFTER) {
-        negotiation_unreachable(s);
-    } else if (dialog_open(&n->dialog, s->worker->ring, s->listener->upstream,
-                           s->settings->limits.keepalive, &negotiation_dialog_handler, s)) {
-        n->dialled = true;
+    } else if (n->failed == u && session_now(s) < n->failed_at + RETRY_AFTER) {
+        negotiation_unreachable(s, n->failure);
     } else {
-        session_end(s, END_NO_MEMORY);
+        dial(s, deadline);
     }
 }
 
@@ -36,9 +71,9 @@ handle_event(struct session *s, enum client_hs_event event)
     case CLIENT_HS_MORE: break;
     case CLIENT_HS_OPTION: begin_option(s); break;
     case CLIENT_HS_ANSWERED:
-        session_log(s, LOG_LEVEL_DEBUG, "option %s refused", nbd_option_name(n->hs.option.id));
+        session_log(s, LOG_LEVEL_DEBUG, "option %s: answered", nbd_option_name(n->hs.option.id));
         if (n->hs.option.id == NBD_OPT_SET_META_CONTEXT)
-            negotiation_forget_contexts(s);
+            contexts_forget(s);
         break;
     case CLIENT_HS_ABORT: session_end(s, END_CLIENT_ABORT); break;
     case CLIENT_HS_BREACH:
@@ -129,6 +164,8 @@ negotiation_free(struct session *s)
     if (!n)
         return;
     negotiation_close(s);
+    contexts_clear(&n->contexts);
+    list_clear(&n->listing);
     free(n->scratch);
     free(n);
     s->negotiation = NULL;

@@ -5,7 +5,10 @@
 #ifndef SESSION_NEGOTIATE_H
 #define SESSION_NEGOTIATE_H
 
+#include "contexts.h"
 #include "dialog.h"
+#include "list.h"
+#include "routes.h"
 #include "scout.h"
 #include "session.h"
 
@@ -14,10 +17,11 @@
 // The question that upstream is answering.
 enum question {
     ASK_NOTHING,
-    ASK_STRUCTURED,
+    ASK_FORMAT,
     ASK_LIST,
     ASK_LIST_META,
     ASK_SET_META,
+    ASK_SET_AGAIN,  // what the client has selected, of a new connection
     ASK_SET_HIDDEN, // base:allocation, of our own accord
     ASK_INFO,
     ASK_GO,
@@ -28,18 +32,20 @@ struct negotiation {
     struct client_handshake hs;
     uint8_t *scratch;
     struct dialog dialog;
-    bool dialled;      // the dialog has been opened and not failed
-    bool option_waits; // `hs.option` is to be answered
+    bool dialled;       // the dialog has been opened and not closed since
+    bool option_waits;  // `hs.option` is to be answered
+    struct route route; // where it goes; lies in the option and in the settings
     enum question question;
-    bool structured; // agreed with upstream on this connection
-    bool asked_structured;
-    bool no_go; // upstream does not know GO
 
-    // What SET_META_CONTEXT last agreed with upstream, for which export (as upstream calls it).
-    bool contexts_set;
-    bool contexts_of_client; // some of them the client has asked for
-    size_t contexts_name_len;
-    uint8_t contexts_name[MAX_STRING];
+    // Of this connection to upstream.
+    unsigned tried;   // bit f: it has been asked for format f
+    bool insists;     // it wants extended headers, whatever the client speaks
+    bool no_go;       // it does not know GO
+    bool no_contexts; // nor SET_META_CONTEXT
+
+    struct agreement contexts;
+    bool contexts_listed; // LIST_META_CONTEXT has shown some
+    struct listing listing;
 
     // What INFO or GO says of the export, until it may be passed on.
     bool has_name, has_description;
@@ -49,31 +55,51 @@ struct negotiation {
     struct scout *scout;
     struct timer lock_timer; // another process probes the export: asks again
 
-    nstime failed_at; // upstream could not be reached; not tried again for a second
+    // This upstream could not be reached; it is not tried again for a second.
+    const struct upstream_settings *failed;
+    nstime failed_at;
     char failure[512];
 };
-
-// Have contexts been agreed on for this export (as upstream calls it)?
-bool negotiation_contexts_for(const struct negotiation *n, struct bytes name);
 
 // questions.c -----------------------------------------------------------------------------
 extern const struct dialog_handler negotiation_dialog_handler;
 // The dialog is open and the client's option waits: asks what is to be asked first.
 void negotiation_ask(struct session *s);
 // How the client's option is answered when there is no upstream to ask.
-void negotiation_unreachable(struct session *s);
-// What SET_META_CONTEXT has agreed on is void.
-void negotiation_forget_contexts(struct session *s);
+void negotiation_unreachable(struct session *s, const char *what);
+// Closes the connection to upstream.
+void negotiation_leave(struct session *s);
+
+// option_replies.c ------------------------------------------------------------------------
+// The bytes of one option reply of ours.
+#define ANSWER_SIZE (64u + 3 * MAX_STRING)
 void negotiation_send(struct session *s, const struct out *out);
+void answer_ack(struct session *s);
+// There is no error reply to EXPORT_NAME: that ends the session.
+void answer_error(struct session *s, uint32_t error, const char *text);
+// What upstream said, as far as its client may hear it.
+void answer_refused(struct session *s, const struct upstream_answer *a);
+
+// formats.c -------------------------------------------------------------------------------
+// Asks upstream for a format that the client speaks and it does not yet; false: all has been asked.
+bool formats_ask(struct session *s);
+void formats_answered(struct session *s, const struct upstream_answer *a);
+// Upstream has said ERR_EXT_HEADER_REQD: asks it for them, and the client's option begins anew.
+// False: it has been asked before.
+bool formats_required(struct session *s);
+
+// infos.c ---------------------------------------------------------------------------------
+void infos_ask(struct session *s); // INFO
+void infos_go(struct session *s);  // GO, EXPORT_NAME
+void infos_item(struct session *s, const struct upstream_item *item);
+void infos_answered(struct session *s, const struct upstream_answer *a);
+void infos_go_answered(struct session *s, const struct upstream_answer *a);
 
 // settle.c --------------------------------------------------------------------------------
-// Upstream has said ACK to INFO, GO or EXPORT_NAME: answers the client, and begins transmission.
+// `export` is known: answers the client, and begins transmission.
 void settle_info(struct session *s);
 void settle_go(struct session *s);
 // Upstream broke before the client was answered.
 void settle_cancel(struct session *s);
-
-// The bytes of one option reply of ours, and their way to the client.
-#define ANSWER_SIZE (64u + 3 * MAX_STRING)
 
 #endif

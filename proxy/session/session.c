@@ -17,7 +17,7 @@ session_log_(const struct session *s, enum log_level level, const char *fmt, ...
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     log_at(level, "[%llu %s %s/%s] %s", (unsigned long long)s->id, s->peer,
-           s->listener->upstream->name, s->export_text ? s->export_text : "-", text);
+           s->target ? s->target->name : "-", s->export_text ? s->export_text : "-", text);
 }
 
 static void
@@ -182,7 +182,7 @@ worker_accept(struct worker *w, int fd, struct settings *settings,
     s->id = id;
     s->settings = settings;
     s->listener = listener;
-    s->policy = &listener->upstream->policy;
+    s->target = listener->upstream;
     s->began = ring_clock(w->ring);
     s->allocation = -1;
     s->timer.fire = session_timer;
@@ -210,9 +210,10 @@ close_upstream(struct session *s)
     // transmission phase").
     bool between = !(s->payload_left && s->payload_to == PAYLOAD_UPSTREAM);
     if (between && s->phase != PHASE_HANDSHAKE) {
-        uint8_t disc[REQUEST_SIZE];
-        request_encode(disc, &(struct request){.type = NBD_CMD_DISC});
-        stream_send_copy(s->upstream, disc, sizeof disc);
+        enum wire_format f = s->facts.upstream_format;
+        uint8_t disc[REQUEST_SIZE_MAX];
+        request_encode(f, disc, &(struct request){.type = NBD_CMD_DISC});
+        stream_send_copy(s->upstream, disc, request_size(f));
     }
     stream_close(s->upstream, between ? STREAM_FINISH : STREAM_ABORT);
     s->upstream = NULL;
@@ -287,29 +288,19 @@ session_client_lost(struct session *s, enum session_ending why, const char *what
     session_finish(s, why);
 }
 
-// A structured READ that breaks off inside a chunk is completed with zeroes and then failed; a
-// simple one cannot be (spec: NBD_CMD_READ), nor one whose chunk has said DONE already: padded, it
-// would be a READ that succeeded. False: not another byte may be sent to this client.
+// A READ that breaks off inside a chunk is completed with zeroes and then failed: such a chunk has
+// not said DONE (replies.c). A simple one cannot be (spec: NBD_CMD_READ), nor a block status.
+// False: not another byte may be sent to this client.
 static bool
 complete_message(struct session *s)
 {
     if (!client_mid_message(s))
         return true;
-    if (!s->facts.structured || s->reply_to != REPLY_CLIENT || s->reply_done)
+    if (s->facts.client_format == FORMAT_SIMPLE || s->reply_to != REPLY_CLIENT)
         return false;
     stream_send_zeroes(s->client, s->reply_left);
     s->reply_left = 0;
     return true;
-}
-
-static struct request
-request_of(const struct slot *slot)
-{
-    return (struct request){.type = slot->track.command,
-                            .flags = slot->track.flags,
-                            .cookie = slot->client_cookie,
-                            .offset = slot->track.offset,
-                            .length = slot->track.length};
 }
 
 void
@@ -332,7 +323,7 @@ session_upstream_lost(struct session *s, enum session_ending why, const char *wh
     tasks_upstream_lost(s);
     while (s->slots) {
         struct slot *slot = s->slots;
-        struct request r = request_of(slot);
+        struct request r = slot_request(slot);
         nstime began = slot->began;
         bool passed_on = !slot->task;
         session_release(s, slot);
@@ -349,9 +340,10 @@ session_transmit(struct session *s)
     s->flush_failures_seen = export_flush_failures(s->export);
     stream_set_handler(s->upstream, &session_upstream_handler, s);
     set_timer(s, session_now(s));
-    session_log(s, LOG_LEVEL_INFO, "serving, size %llu, flags 0x%x (upstream 0x%x)%s",
+    session_log(s, LOG_LEVEL_INFO, "serving, size %llu, flags 0x%x (upstream 0x%x), %s (%s)",
                 (unsigned long long)s->facts.size, s->facts.flags, s->facts.upstream_flags,
-                s->facts.structured ? ", structured" : "");
+                wire_format_name(s->facts.client_format),
+                wire_format_name(s->facts.upstream_format));
 }
 
 // A turn ---------------------------------------------------------------------------------

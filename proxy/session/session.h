@@ -3,11 +3,16 @@
 // between them. Everything runs on the worker's thread. This header is the room's own.
 //
 //   negotiate.c  the handshake: options of the client come in, one waits at a time
-//   questions.c  what upstream is asked for each, and what its answers become
+//   routes.c     where the export is that an option names
+//   questions.c  what upstream is asked for each, and whose its answers are: formats.c, list.c,
+//                contexts.c, infos.c; option_replies.c: what the client is told
 //   settle.c     its end: what the client is told of the export, and what the session remembers
 //   dialog.c     an upstream connection in its handshake (scout.c: a second, short one)
 //   client.c     transmission: requests of the client, as far as they go
+//   answers.c    what we say to the client ourselves
+//   flushes.c    whose data is safe, and who must hear that a FLUSH of ours has failed
 //   replies.c    transmission: replies of upstream
+//   translate.c  a reply of upstream in the client's format
 //   zeroing.c    what to do about a request to zero; task_*.c: what takes several steps upstream
 //   guarding.c   the range guard between workers
 //   session.c    birth, deadlines and the order of teardown
@@ -43,7 +48,8 @@ struct worker {
     struct session *sessions;
     atomic_uint n_sessions;
 
-    struct guards guards;    // chunks that somebody probes
+    struct guards guards;    // ranges that somebody probes or repairs
+    struct guard_ask *own;   // guards asked for here
     struct guard_mail *asks; // guards that wait for writes of ours
     unsigned guard_asks;     // asks of our own that have not come home
     unsigned in_flight;      // requests upstream now
@@ -66,7 +72,7 @@ enum phase {
 };
 
 // Where the payload of the WRITE that is being received goes.
-enum payload_to { PAYLOAD_UPSTREAM, PAYLOAD_NOWHERE };
+enum payload_to { PAYLOAD_UPSTREAM, PAYLOAD_TASK, PAYLOAD_NOWHERE };
 
 // Where the payload of the reply that is being received goes.
 enum reply_to { REPLY_CLIENT, REPLY_CLIENT_STATUS, REPLY_TASK, REPLY_TASK_STATUS, REPLY_NOWHERE };
@@ -81,7 +87,7 @@ struct progress {
 struct late_reply {
     struct late_reply *next;
     size_t len;
-    uint8_t bytes[ERROR_CHUNK_SIZE];
+    uint8_t bytes[];
 };
 
 struct session {
@@ -92,6 +98,8 @@ struct session {
     char *export_text; // text, escaped; "" until known
     struct settings *settings;
     const struct listener_settings *listener;
+    const struct upstream_settings
+        *target;                 // whom the client is served by, or would be; may be NULL
     const struct policy *policy; // of the export, once it is known
     enum phase phase;
     enum session_ending ending; // why FINISHING
@@ -114,6 +122,8 @@ struct session {
     uint64_t payload_left;
     enum payload_to payload_to;
     struct slot *payload_slot; // PAYLOAD_UPSTREAM: whose payload it is; NULL once it is answered
+    struct task *payload_task; // PAYLOAD_TASK: who gathers it
+    uint8_t *payload_at;       // PAYLOAD_TASK: where the next byte goes
     struct request drained;    // the request whose payload goes nowhere
     uint32_t drained_error;
     bool held;      // the next request waits for a guard
@@ -123,16 +133,21 @@ struct session {
     struct slot *reply_slot;
     uint64_t reply_left, reply_offset;
     enum reply_to reply_to;
-    bool reply_done;   // the request is complete behind this payload
-    bool reply_hidden; // it answers a context that the client has not asked for
-    uint64_t status_total;
+    bool reply_done;       // the request is complete behind this payload
+    bool reply_wants_end;  // and the client has not been told so: a chunk that ends it must follow
+    uint64_t status_total; // of the extents so far
+    unsigned status_context; // index of what they answer
     struct late_reply *late, *late_last;
     unsigned n_late;
 
     struct slot *slots; // upstream now
     struct task *tasks;
+    unsigned repairs;   // of these have or await a guard
     unsigned in_flight; // requests of the client
     uint64_t in_flight_bytes;
+    unsigned splits;     // of the tasks: those that are served in pieces side by side
+    unsigned pieces;     // and these, of all of them
+    uint64_t zero_bytes; // upstream now, of zeroes served by WRITE
 
     // Flushes of ours that failed are owed to who wrote (docs/zeroing.md).
     uint64_t writes_sent, writes_done, writes_flushed;
@@ -182,19 +197,86 @@ void session_client_lost(struct session *s, enum session_ending why, const char 
 // Transmission begins: handshake is over, `facts` and contexts are set.
 void session_transmit(struct session *s);
 
+// Upstream has this minimum block size and the client is not bound to it: the request must be
+// widened to whole blocks (block-size = repair). The last, odd piece of an export is a whole one.
+// While blocks are repaired every WRITE is gathered: no slow payload may pass through, for it would
+// stand between a repair and its steps, and so keep everybody from those blocks.
+static inline bool
+repair_wanted(const struct session *s, const struct request *r)
+{
+    const struct export_facts *f = &s->facts;
+    if (f->upstream_minimum <= f->minimum || r->type == NBD_CMD_FLUSH)
+        return false;
+    return r->offset % f->upstream_minimum ||
+           (r->length % f->upstream_minimum && r->offset + r->length != f->size) ||
+           (r->type == NBD_CMD_WRITE && s->repairs);
+}
+
+// Can this be the length of one request to upstream?
+static inline bool
+session_length_fits(const struct session *s, uint64_t length)
+{
+    return s->facts.upstream_format == FORMAT_EXTENDED || length <= UINT32_MAX;
+}
+
+static inline bool
+upstream_has_room(const struct session *s)
+{
+    return stream_unsent(s->upstream) < UNSENT_HIGH;
+}
+
 // client.c ------------------------------------------------------------------------------
 void client_pump(struct session *s);
 size_t client_wants(struct session *s);
+// The request's header has been taken; its payload goes nowhere, and the answer comes behind it.
+void session_drain(struct session *s, const struct request *r, uint32_t error, nstime began);
+// The header of a WRITE has been taken; its payload goes to `to`, memory of the task's, and then
+// its kind's payload_done() is called, from the client's turn. A task that ends before, having
+// answered, gets no more of it.
+void session_gather(struct session *s, struct task *t, uint8_t *to);
+
+// answers.c -----------------------------------------------------------------------------
+// Whole messages to the client, copied; they wait while another is being passed on.
+void client_say(struct session *s, const void *p, size_t n);
 // Answers a request of the client by ourselves; error 0 is success.
 void client_answer(struct session *s, const struct request *r, uint32_t error, nstime began);
+// As that, with success, for a BLOCK_STATUS whose answer nobody but we can give.
+void client_answer_status(struct session *s, const struct request *r, nstime began);
+// A request is in flight from here on, until client_uncount() or client_finished().
+void client_begun(struct session *s, const struct request *r);
+void client_uncount(struct session *s, const struct request *r);
 // As client_answer, for one that was counted in flight.
 void client_complete(struct session *s, const struct request *r, uint32_t error, nstime began);
+// As that, for a READ, with the request's length of data at `p` in `b`. Not while a message to the
+// client is under way.
+void client_complete_data(struct session *s, const struct request *r, struct buf *b,
+                          const uint8_t *p, nstime began);
 // A request of the client is over, answered elsewhere.
 void client_finished(struct session *s, const struct request *r, uint32_t error, nstime began);
 // The replies that had to wait, now that no message to the client is under way.
 void client_send_late(struct session *s);
+// Must this command be answered in chunks?
+bool client_wants_chunks(const struct session *s, uint16_t command);
+// What stands before `data` of a READ, in the client's format (a simple one takes all at once);
+// returns its size.
+#define DATA_HEADER_MAX (CHUNK_SIZE_MAX + 8u)
+uint32_t client_data_header(const struct session *s, uint8_t *p, const struct request *r, bool done,
+                            struct range data);
+
+// flushes.c -----------------------------------------------------------------------------
+// An admitted request changes data; its end is told to client_wrote().
+void client_writes(struct session *s);
+// Upstream has done all that it does for this request, or it failed; once, before a FLUSH behind
+// it.
+void client_wrote(struct session *s, const struct request *r, uint32_t error);
+// Nothing was done for it after all.
+void client_unwritten(struct session *s);
 // The client is owed an error for a FLUSH of ours that failed; says so once.
 bool client_flush_owed(struct session *s);
+// A FLUSH is good that was sent when so many writes were done.
+void session_flushed(struct session *s, uint64_t writes);
+// A FLUSH of our own has failed. `told`: the request that it was for is answered with an error.
+void session_flush_failed(struct session *s, bool told);
 
 // replies.c -----------------------------------------------------------------------------
 void upstream_pump(struct session *s);
@@ -216,7 +298,7 @@ void session_release(struct session *s, struct slot *slot);
 bool zeroing_request(struct session *s, const struct request *r, uint8_t *header, nstime began);
 // Passes a request's header on in place, under a cookie of ours. client.c.
 struct slot *client_forward(struct session *s, const struct request *r, uint8_t *header,
-                            uint16_t flags, nstime began);
+                            nstime began);
 
 // negotiate.c ---------------------------------------------------------------------------
 bool negotiation_begin(struct session *s);
@@ -231,11 +313,15 @@ void worker_check_drained(struct worker *w);
 
 // guarding.c ----------------------------------------------------------------------------
 // Asks every worker to hold requests that overlap, and calls `held` on this thread when none is
-// upstream any more. The guard stays until guard_release(), which may come before `held`, and then
-// it does not.
+// upstream any more and nobody who asked before holds a guard that overlaps. The guard stays until
+// guard_release(), which may come before `held`, and then it does not.
 struct guard_ask *guard_hold(struct worker *w, const struct guard *g, void (*held)(void *ctx),
                              void *ctx);
 void guard_release(struct worker *w, struct guard_ask *a);
+// The upstream broke while something that changes data was on its way: a server that forks may
+// still carry it out, and must not do so over somebody's later write. Releases in a moment; `held`
+// is not called any more.
+void guard_release_later(struct worker *w, struct guard_ask *a);
 // A request that changes data is upstream no more: somebody may wait for that.
 void guard_recheck(struct worker *w);
 

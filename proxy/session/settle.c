@@ -9,28 +9,16 @@
 
 #define LOCK_RETRY (5 * NS_PER_MS)
 
-// The section of the configuration that speaks of the export the client named, or the upstream's.
-static const struct policy *
-policy_for(const struct session *s, struct bytes name)
-{
-    for (unsigned i = 0; i < s->settings->n_exports; i++) {
-        const struct export_settings *e = &s->settings->exports[i];
-        if (export_is_for(e, s->listener) && bytes_equal(e->name, name))
-            return &e->policy;
-    }
-    return &s->listener->upstream->policy;
-}
-
 static uint16_t
-flags_for_client(const struct session *s, const struct policy *p, uint16_t upstream)
+flags_for_client(const struct negotiation *n)
 {
     static const enum fast_zero_offer offers[] = {
         [ZERO_MEASURE] = FAST_ZERO_OFFER, [ZERO_TRUST] = FAST_ZERO_AS_UPSTREAM,
         [ZERO_ALWAYS] = FAST_ZERO_OFFER,  [ZERO_NEVER] = FAST_ZERO_OFFER,
         [ZERO_OFF] = FAST_ZERO_HIDE,
     };
-    return advertised_flags(upstream, s->negotiation->hs.structured, p->read_only,
-                            offers[p->zero.policy]);
+    const struct policy *p = n->route.policy;
+    return advertised_flags(n->export.flags, n->hs.format, p->read_only, offers[p->zero.policy]);
 }
 
 static uint32_t
@@ -53,17 +41,42 @@ put_block_size(struct session *s, struct out *out)
     client_hs_put_info(&s->negotiation->hs, out, NBD_INFO_BLOCK_SIZE, bytes_of(b, sizeof b));
 }
 
+// What a section says of an export has precedence, where the client wants to know; what upstream
+// says is passed on as it comes.
+static void
+put_name(struct session *s, struct out *out)
+{
+    struct negotiation *n = s->negotiation;
+    const struct export_settings *e = n->route.section;
+    if (e && (n->has_name || client_option_wants(&n->hs.option, NBD_INFO_NAME)))
+        client_hs_put_info(&n->hs, out, NBD_INFO_NAME, e->name);
+    else if (n->has_name)
+        client_hs_put_info(&n->hs, out, NBD_INFO_NAME, bytes_of(n->name, n->name_len));
+}
+
+static void
+put_description(struct session *s, struct out *out)
+{
+    struct negotiation *n = s->negotiation;
+    const struct export_settings *e = n->route.section;
+    bool wanted = n->has_description || client_option_wants(&n->hs.option, NBD_INFO_DESCRIPTION);
+    if (e && e->description.p && wanted)
+        client_hs_put_info(&n->hs, out, NBD_INFO_DESCRIPTION, e->description);
+    else if (n->has_description)
+        client_hs_put_info(&n->hs, out, NBD_INFO_DESCRIPTION,
+                           bytes_of(n->description, n->description_len));
+}
+
 static void
 put_infos(struct session *s, struct out *out, uint16_t flags)
 {
     struct negotiation *n = s->negotiation;
+    bool only_ours =
+        n->route.policy->repair && !client_option_wants(&n->hs.option, NBD_INFO_BLOCK_SIZE);
     client_hs_put_export(&n->hs, out, n->export.size, flags);
-    if (n->has_name)
-        client_hs_put_info(&n->hs, out, NBD_INFO_NAME, bytes_of(n->name, n->name_len));
-    if (n->has_description)
-        client_hs_put_info(&n->hs, out, NBD_INFO_DESCRIPTION,
-                           bytes_of(n->description, n->description_len));
-    if (n->export.has_block_size)
+    put_name(s, out);
+    put_description(s, out);
+    if (n->export.has_block_size && !only_ours)
         put_block_size(s, out);
 }
 
@@ -73,49 +86,48 @@ settle_info(struct session *s)
     struct negotiation *n = s->negotiation;
     uint8_t b[ANSWER_SIZE];
     struct out out = out_of(b, sizeof b);
-    const struct policy *p = policy_for(s, n->hs.option.name);
-    put_infos(s, &out, flags_for_client(s, p, n->export.flags));
-    client_hs_ack(&n->hs, &out);
-    n->option_waits = false;
-    stream_send_copy(s->client, out.p, out.len);
+    put_infos(s, &out, flags_for_client(n));
+    negotiation_send(s, &out);
+    answer_ack(s);
 }
 
 static void
-set_facts(struct session *s, const struct policy *p, struct bytes name)
+set_facts(struct session *s)
 {
-    struct negotiation *n = s->negotiation;
-    if (!negotiation_contexts_for(n, name)) {
-        n->contexts_of_client = false;
-        s->n_contexts = 0;
-        s->allocation = -1;
-    }
+    const struct negotiation *n = s->negotiation;
     const struct upstream_export *e = &n->export;
     bool bound = e->has_block_size && n->hs.option.id == NBD_OPT_GO &&
                  client_option_wants(&n->hs.option, NBD_INFO_BLOCK_SIZE);
-    s->policy = p;
+    bool promised = bound || (e->has_block_size && n->route.policy->repair);
+    uint16_t flags = flags_for_client(n);
+    s->policy = n->route.policy;
     s->facts = (struct export_facts){
         .size = e->size,
         .upstream_flags = e->flags,
-        .flags = flags_for_client(s, p, e->flags),
+        .flags = flags,
         .minimum = bound ? e->minimum : 1,
+        .upstream_minimum = promised ? e->minimum : 1,
         .preferred = e->has_block_size ? e->preferred : 0,
         .max_payload = max_payload(e),
-        .structured = n->hs.structured,
-        .contexts = n->contexts_of_client,
+        .client_format = n->hs.format,
+        .upstream_format = n->dialog.hs.format,
+        .fua_by_flush = (flags & NBD_FLAG_SEND_FUA) && !(e->flags & NBD_FLAG_SEND_FUA),
     };
+    contexts_settle(s);
 }
 
 static bool
-open_export(struct session *s, struct bytes name)
+open_export(struct session *s)
 {
-    const struct upstream_settings *u = s->listener->upstream;
+    const struct route *r = &s->negotiation->route;
+    const struct upstream_settings *u = r->upstream;
     char where[ADDRESS_TEXT], address[ADDRESS_TEXT + sizeof u->uri.user + 8], text[256];
     address_text(&u->uri.address, where, sizeof where);
     snprintf(address, sizeof address, "%s%s@%s", u->uri.tls ? "tls:" : "", u->uri.user, where);
     s->export = export_open(s->worker->registry, &(struct export_key){
                                                      .upstream = u->name,
                                                      .address = bytes_str(address),
-                                                     .name = name,
+                                                     .name = r->name,
                                                      .size = s->facts.size,
                                                      .flags = s->facts.upstream_flags,
                                                  });
@@ -123,7 +135,7 @@ open_export(struct session *s, struct bytes name)
         return false;
     export_note(s->export, s->facts.flags, &s->policy->zero);
     s->counters = export_counters_of(s->export, s->worker->index);
-    s->export_text = strdup(text_escape(text, sizeof text, name));
+    s->export_text = strdup(text_escape(text, sizeof text, r->name));
     return s->counters && s->export_text;
 }
 
@@ -190,11 +202,8 @@ void
 settle_go(struct session *s)
 {
     struct negotiation *n = s->negotiation;
-    const struct client_option *o = &n->hs.option;
-    const struct nbd_uri *u = &s->listener->upstream->uri;
-    struct bytes name = o->name.len ? o->name : bytes_of(u->export, u->export_len);
-    set_facts(s, policy_for(s, o->name), name);
-    if (!open_export(s, name)) {
+    set_facts(s);
+    if (!open_export(s)) {
         session_end(s, END_NO_MEMORY);
         return;
     }
@@ -202,6 +211,7 @@ settle_go(struct session *s)
         finish_go(s);
         return;
     }
+    n->question = ASK_NOTHING;
     n->lock_timer.fire = try_to_serve;
     timer_set(s->worker->ring, &n->lock_timer, session_now(s) + LOCK_RETRY);
 }

@@ -17,7 +17,7 @@ follow(struct task *t)
     nstime began = t->began;
     t->answered = true;
     task_end(t);
-    s->in_flight--;
+    client_uncount(s, &r);
     zeroing_follow(s, &r, advice, began);
 }
 
@@ -45,20 +45,29 @@ be_patient(struct task *t)
     timer_set(r, &t->timer, ring_clock(r) + STATUS_PATIENCE);
 }
 
+// A look takes whole blocks, as the request does.
+static uint64_t
+look_length(const struct task *t)
+{
+    uint64_t block = t->s->facts.upstream_minimum;
+    return block > LOOK ? block : LOOK;
+}
+
 // Start, end and middle of the range; one look where it is short.
 static void
 look(struct task *t)
 {
-    uint64_t from = t->request.offset, length = t->request.length;
-    uint64_t at[LOOKS] = {from, from + length - LOOK, align_down(from + length / 2, LOOK)};
-    struct step step = {.type = NBD_CMD_READ, .offset = from, .length = (uint32_t)length};
-    if (length > LOOK) {
+    uint64_t from = t->request.offset, length = t->request.length, one = look_length(t);
+    struct step step = {.type = NBD_CMD_READ, .offset = from, .length = length};
+    if (length > one) {
+        uint64_t last = align_down(from + length - one, t->s->facts.upstream_minimum);
+        uint64_t at[LOOKS] = {from, last, align_down(from + length / 2, one)};
         step.offset = at[t->u.blank.reads];
-        step.length = LOOK;
         if (step.offset < from)
             step.offset = from;
-        if (step.offset + LOOK > from + length)
-            step.offset = from + length - LOOK;
+        if (step.offset > last)
+            step.offset = last;
+        step.length = step.offset == last ? from + length - last : one;
     }
     t->u.blank.reads++;
     be_patient(t);
@@ -85,12 +94,12 @@ looked(struct task *t, uint32_t error)
             (unsigned long long)t->step.offset);
         export_status_lied(t->s->export);
         follow(t);
-    } else if (t->u.blank.reads < LOOKS && t->request.length > LOOK) {
+    } else if (t->u.blank.reads < LOOKS && t->request.length > look_length(t)) {
         look(t);
     } else if (t->request.flags & NBD_CMD_FLAG_FUA) {
         t->u.blank.flushing = true;
         timer_cancel(t->s->worker->ring, &t->timer);
-        task_step(t, &(struct step){.type = NBD_CMD_FLUSH});
+        task_step(t, &(struct step){.type = NBD_CMD_FLUSH}); // as FUA would
     } else {
         success(t);
     }
@@ -102,9 +111,9 @@ stepped(struct task *t, uint32_t error)
     if (t->answered) { // it took too long; nobody waits any more
         task_end(t);
     } else if (t->u.blank.flushing) {
+        error = task_flushed(t, error);
         if (error) {
-            export_flush_failed(t->s->export); // it has taken a report that others wait for
-            task_answer(t, NBD_EIO);
+            task_answer(t, error);
             task_end(t);
         } else {
             success(t);

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <wire/names.h>
-#include <zero/permit.h>
 
 static void advance(struct task *t);
 
@@ -64,45 +63,16 @@ log_damage(const struct task *t)
         (unsigned long long)d.offset, (unsigned long long)d.length);
 }
 
-// The upstream broke while a zero or its write-back was on its way: a server that forks may still
-// carry it out, and must not do so over somebody's later write. So the guard outlives the probe for
-// a moment.
-#define ZOMBIE_PATIENCE NS_PER_SEC
-
-#define ZOMBIES_MOST (GUARDS_MAX - PERMITS_A_PROCESS)
-
-static atomic_uint outliving_guards; // of the process; what does not fit is let go at once
-
-struct outliving {
-    struct timer timer;
-    struct worker *worker;
-    struct guard_ask *ask;
-};
-
-static void
-outlived(struct timer *timer)
-{
-    struct outliving *o = (struct outliving *)((char *)timer - offsetof(struct outliving, timer));
-    guard_release(o->worker, o->ask);
-    atomic_fetch_sub(&outliving_guards, 1);
-    free(o);
-}
-
+// The upstream broke while a zero or its write-back was on its way.
 static void
 let_go_later(struct task *t)
 {
     enum probe_want want = t->u.probe.want.want;
-    bool changing = want == PROBE_WANT_ZERO || want == PROBE_WANT_WRITE;
-    struct outliving *o = t->u.probe.ask && changing ? malloc(sizeof *o) : NULL;
-    if (!o || atomic_fetch_add(&outliving_guards, 1) >= ZOMBIES_MOST) {
-        if (o)
-            atomic_fetch_sub(&outliving_guards, 1);
-        free(o);
+    if (!t->u.probe.ask || (want != PROBE_WANT_ZERO && want != PROBE_WANT_WRITE))
         return; // conclude() lets go at once
-    }
-    *o = (struct outliving){.timer.fire = outlived, .worker = t->s->worker, .ask = t->u.probe.ask};
+    guard_release_later(t->s->worker, t->u.probe.ask);
     t->u.probe.ask = NULL;
-    timer_set(o->worker->ring, &o->timer, session_now(t->s) + ZOMBIE_PATIENCE);
+    t->guard = NULL;
 }
 
 static void
@@ -110,6 +80,7 @@ let_go(struct task *t)
 {
     struct guard_ask *ask = t->u.probe.ask;
     t->u.probe.ask = NULL;
+    t->guard = NULL;
     if (ask)
         guard_release(t->s->worker, ask);
 }
@@ -313,6 +284,7 @@ guarded(void *ctx)
     struct task *t = ctx;
     struct session *s = t->s;
     t->u.probe.held = true;
+    t->guard = &t->u.probe.guard;
     if (t->u.probe.asking)
         return;
     report(t, &(struct probe_outcome){.clean = true});
@@ -470,8 +442,9 @@ task_probe_begin(struct session *s, const struct request *r, nstime began)
     t->u.probe.guard =
         (struct guard){.export = s->export, .probe = registry_next_probe(s->worker->registry)};
     s->exclusive = true;
-    probe_begin(m, mode, rules, (struct range){r->offset, r->length}, s->facts.preferred,
-                s->allocation >= 0 && export_status_usable(s->export, now), now);
+    probe_begin(
+        m, mode, rules, (struct range){r->offset, r->length}, s->facts.preferred,
+        s->allocation >= 0 && !s->facts.status_by_us && export_status_usable(s->export, now), now);
     advance(t);
     return true;
 }

@@ -36,11 +36,15 @@ static void
 flushed(struct task *t, uint32_t error)
 {
     record(t, t->u.sample.took + t->took, !error && t->u.sample.clean && t->clean);
-    if (error)
-        export_flush_failed(t->s->export);
     // The zeroes are there; that they are not safe yet is this client's business only if it said
     // FUA. All others hear of it by their next FLUSH.
-    finish(t, error && (t->request.flags & NBD_CMD_FLAG_FUA) ? NBD_EIO : NBD_SUCCESS);
+    if (t->request.flags & NBD_CMD_FLAG_FUA) {
+        finish(t, task_flushed(t, error));
+        return;
+    }
+    if (error)
+        session_flush_failed(t->s, false);
+    finish(t, NBD_SUCCESS);
 }
 
 static void
@@ -54,7 +58,7 @@ stepped(struct task *t, uint32_t error)
         t->u.sample.took = t->took;
         t->u.sample.clean = t->clean;
         t->u.sample.flushing = true;
-        task_step(t, &(struct step){.type = NBD_CMD_FLUSH});
+        task_flush(t);
     }
 }
 

@@ -1,21 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Zeroes the whole range of a request, piece by piece: by WRITE_ZEROES of at most `max-zero`
 // (nbd-server and old nbdkit zero only the first 64 MiB of a longer one, and report success), or by
-// WRITE where upstream cannot zero. The first error wins; the reply comes last.
+// WRITE where upstream cannot zero. The first piece goes alone: as long as nothing is altered, the
+// request may still be refused. Then they go side by side, each as a task like this one. The first
+// error wins; the reply comes last.
 #include "task.h"
 
 #include <wire/names.h>
-
-// A piece that is served by WRITE: long enough to keep a disk busy, short enough to share a
-// connection.
-#define WRITE_PIECE (4u << 20)
 
 static const struct task_kind task_zero_kind;
 
 static uint16_t
 step_flags(const struct task *t, bool by_write)
 {
-    uint16_t keep = NBD_CMD_FLAG_FUA;
+    uint16_t keep = t->s->facts.fua_by_flush ? 0 : NBD_CMD_FLAG_FUA;
     if (!by_write)
         keep |= NBD_CMD_FLAG_NO_HOLE;
     return t->request.flags & keep;
@@ -42,7 +40,8 @@ piece_length(const struct task *t, bool by_write)
 {
     uint32_t longest = t->s->policy->zero.max_zero;
     if (by_write)
-        longest = t->s->facts.max_payload < WRITE_PIECE ? t->s->facts.max_payload : WRITE_PIECE;
+        longest =
+            t->s->facts.max_payload < ZERO_WRITE_PIECE ? t->s->facts.max_payload : ZERO_WRITE_PIECE;
     uint64_t from = t->u.zero.next;
     uint64_t to = from - from % longest + longest;
     return (uint32_t)((to < t->u.zero.end ? to : t->u.zero.end) - from);
@@ -51,6 +50,10 @@ piece_length(const struct task *t, bool by_write)
 static void
 finish(struct task *t, uint32_t error)
 {
+    if (t->whole) {
+        task_piece_over(t, error);
+        return;
+    }
     if (t->u.zero.fast && error == NBD_ENOTSUP)
         t->s->counters->fast_zero.refused++;
     else if (t->u.zero.fast)
@@ -75,6 +78,26 @@ next_piece(struct task *t)
 }
 
 static void
+over(struct task *t, uint32_t error)
+{
+    if (error || !task_flush_wanted(t)) {
+        finish(t, error);
+        return;
+    }
+    t->u.zero.syncing = true;
+    task_flush(t);
+}
+
+static void start(struct task *t, struct range range, bool fast, bool altered);
+
+static void
+begin_piece(struct task *piece)
+{
+    struct range range = {piece->request.offset, piece->request.length};
+    start(piece, range, piece->whole->u.zero.fast, true);
+}
+
+static void
 go_on(struct task *t)
 {
     t->u.zero.altered = true;
@@ -82,10 +105,14 @@ go_on(struct task *t)
     // A piece that had to be written instead is over only when all of it is.
     if (t->u.zero.by_write && t->u.zero.next >= t->u.zero.write_until)
         t->u.zero.by_write = false;
-    if (t->u.zero.next < t->u.zero.end)
+    uint64_t left = t->u.zero.end - t->u.zero.next;
+    uint32_t longest = t->s->policy->zero.max_zero;
+    if (!left)
+        over(t, NBD_SUCCESS);
+    else if (left <= longest || t->whole || t->u.zero.by_write)
         next_piece(t);
     else
-        finish(t, NBD_SUCCESS);
+        task_split(t, (struct range){t->u.zero.next, left}, longest, begin_piece, over);
 }
 
 static void
@@ -105,12 +132,12 @@ piece_done(struct task *t)
         export_wants_flush(t->s->export, no_hole(t), session_now(t->s))) {
         t->u.zero.flushing = true;
         t->u.zero.zero_took = t->took;
-        t->u.zero.zero_length = t->step.length;
+        t->u.zero.zero_length = (uint32_t)t->step.length;
         task_step(t, &(struct step){.type = NBD_CMD_FLUSH});
         return;
     }
     if (watched)
-        report(t, t->step.length, t->took);
+        report(t, (uint32_t)t->step.length, t->took);
     go_on(t);
 }
 
@@ -120,7 +147,7 @@ flush_done(struct task *t, uint32_t error)
     t->u.zero.flushing = false;
     t->step.length = t->u.zero.zero_length;
     if (error)
-        export_flush_failed(t->s->export);
+        session_flush_failed(t->s, false);
     else
         report(t, t->u.zero.zero_length, t->u.zero.zero_took + t->took);
     go_on(t);
@@ -152,7 +179,9 @@ zero_failed(struct task *t, uint32_t error)
 static void
 stepped(struct task *t, uint32_t error)
 {
-    if (t->u.zero.flushing)
+    if (t->u.zero.syncing)
+        finish(t, task_flushed(t, error));
+    else if (t->u.zero.flushing)
         flush_done(t, error);
     else if (!error)
         piece_done(t);
@@ -177,14 +206,15 @@ static const struct task_kind task_zero_kind = {
 };
 
 static void
-start(struct task *t, bool fast)
+start(struct task *t, struct range range, bool fast, bool altered)
 {
     memset(&t->u, 0, sizeof t->u);
     t->kind = &task_zero_kind;
-    t->u.zero.next = t->request.offset;
-    t->u.zero.end = t->request.offset + t->request.length;
+    t->u.zero.next = range.offset;
+    t->u.zero.end = range_end(range);
     t->u.zero.fast = fast;
-    if (piece_length(t, writes(t)) < t->request.length)
+    t->u.zero.altered = altered;
+    if (!t->whole && piece_length(t, writes(t)) < range.length)
         t->s->counters->zeroes.split++;
     next_piece(t);
 }
@@ -194,7 +224,7 @@ task_zero_begin(struct session *s, const struct request *r, bool fast, nstime be
 {
     struct task *t = task_new(s, r, &task_zero_kind, began);
     if (t)
-        start(t, fast);
+        start(t, (struct range){r->offset, r->length}, fast, false);
     else
         client_answer(s, r, NBD_ENOMEM, began);
 }
@@ -202,5 +232,11 @@ task_zero_begin(struct session *s, const struct request *r, bool fast, nstime be
 void
 task_becomes_zero(struct task *t, bool fast)
 {
-    start(t, fast);
+    start(t, (struct range){t->request.offset, t->request.length}, fast, false);
+}
+
+void
+task_becomes_zero_of(struct task *t, struct range part)
+{
+    start(t, part, false, true);
 }

@@ -2,6 +2,7 @@
 #include "task.h"
 
 #include <stdlib.h>
+#include <wire/names.h>
 
 // A measurement is spoilt by a turn of the loop that worked longer than this, or than this share of
 // what is measured: moving the payload of a long WRITE is work, too, and belongs to its time.
@@ -9,7 +10,7 @@
 #define BUSY_SHARE 4
 
 struct task *
-task_new(struct session *s, const struct request *r, const struct task_kind *kind, nstime began)
+task_adopt(struct session *s, const struct request *r, const struct task_kind *kind, nstime began)
 {
     struct task *t = calloc(1, sizeof *t);
     if (!t)
@@ -22,7 +23,15 @@ task_new(struct session *s, const struct request *r, const struct task_kind *kin
     if (t->next)
         t->next->prev = t;
     s->tasks = t;
-    s->in_flight++;
+    return t;
+}
+
+struct task *
+task_new(struct session *s, const struct request *r, const struct task_kind *kind, nstime began)
+{
+    struct task *t = task_adopt(s, r, kind, began);
+    if (t)
+        client_begun(s, r);
     return t;
 }
 
@@ -31,6 +40,8 @@ task_free(struct task *t)
 {
     struct session *s = t->s;
     timer_cancel(s->worker->ring, &t->timer);
+    if (t->split.active)
+        s->splits--;
     if (t->data)
         buf_unref(t->data);
     if (t->next)
@@ -48,7 +59,16 @@ task_answer(struct task *t, uint32_t error)
     if (t->answered)
         return;
     t->answered = true;
+    if (!t->wrote)
+        client_wrote(t->s, &t->request, error);
     client_complete(t->s, &t->request, error, t->began);
+}
+
+void
+task_answer_data(struct task *t, uint32_t at)
+{
+    t->answered = true;
+    client_complete_data(t->s, &t->request, t->data, t->data->data + at, t->began);
 }
 
 void
@@ -56,6 +76,8 @@ task_end(struct task *t)
 {
     t->kind = NULL;
     t->waiting = false;
+    if (t->s->payload_task == t)
+        t->s->payload_task = NULL;
     timer_cancel(t->s->worker->ring, &t->timer);
     if (!t->slot)
         task_free(t);
@@ -63,19 +85,45 @@ task_end(struct task *t)
 
 // Steps -----------------------------------------------------------------------------------
 
-// Requests must not be cut into a WRITE whose payload is still passing, nor into a chunk that
-// somebody probes (a probe's own steps have the guard).
+// Zeroes that are served by WRITE: each is a payload upstream, though not from the client.
+static uint64_t
+zero_bytes(const struct step *step)
+{
+    return step->type == NBD_CMD_WRITE && step->source == STEP_ZEROES ? step->length : 0;
+}
+
+static void
+count_zero_bytes(struct task *t)
+{
+    t->s->zero_bytes += zero_bytes(&t->step);
+    t->s->in_flight_bytes += zero_bytes(&t->step);
+}
+
+static void
+uncount_zero_bytes(struct task *t)
+{
+    t->s->zero_bytes -= zero_bytes(&t->step);
+    t->s->in_flight_bytes -= zero_bytes(&t->step);
+}
+
+// Requests must not be cut into a WRITE whose payload is still passing, nor into a range that
+// somebody guards. Who holds a guard has it for himself: all others there are only waiting for it.
 static bool
 may_send(const struct task *t)
 {
     const struct session *s = t->s;
     if (s->payload_left && s->payload_to == PAYLOAD_UPSTREAM)
         return false;
+    if (zero_bytes(&t->step) && s->zero_bytes > ZERO_WRITE_PIECE)
+        return false;
     if (!s->worker->guards.n)
         return true;
     struct range range = {t->step.offset, t->step.length};
-    uint64_t mine = t->kind == &task_probe_kind ? t->u.probe.guard.probe : 0;
-    return !guards_find(&s->worker->guards, s->export, range, mine);
+    if (t->guard && range_contains(t->guard->range, range))
+        return true;
+    bool changes = nbd_command_info(t->step.type)->changes_data;
+    uint64_t mine = t->guard ? t->guard->probe : 0;
+    return !guards_find(&s->worker->guards, s->export, range, mine, changes);
 }
 
 static void
@@ -104,14 +152,17 @@ send_step(struct task *t)
     }
     t->slot->task = t;
     r.cookie = slot_cookie(t->slot);
-    uint8_t header[REQUEST_SIZE];
-    request_encode(header, &r);
+    enum wire_format f = s->facts.upstream_format;
+    uint8_t header[REQUEST_SIZE_MAX];
+    request_encode(f, header, &r);
+    count_zero_bytes(t);
     t->all_zero = true;
     t->extent_known = false;
     t->sent_at = t->slot->began = ring_clock(s->worker->ring);
     t->sent_count = s->worker->submitted;
     t->sent_here = s->submitted;
-    stream_send_copy(s->upstream, header, sizeof header);
+    t->alone = !t->slot->next;
+    stream_send_copy(s->upstream, header, request_size(f));
     send_payload(t);
 }
 
@@ -124,16 +175,29 @@ task_step(struct task *t, const struct step *step)
         send_step(t);
 }
 
+// Who has waited longest comes first.
+static struct task *
+next_to_send(const struct session *s)
+{
+    struct task *found = NULL;
+    for (struct task *t = s->tasks; t; t = t->next)
+        if (t->waiting && may_send(t))
+            found = t;
+    return found;
+}
+
 void
 tasks_run(struct session *s)
 {
-    struct task *next;
-    for (struct task *t = s->tasks; t && session_alive(s); t = next) {
-        next = t->next;
-        if (!t->waiting || !may_send(t))
-            continue;
+    struct task *t, *next;
+    while (session_alive(s) && (t = next_to_send(s))) {
         t->waiting = false;
         send_step(t);
+    }
+    for (t = s->splits ? s->tasks : NULL; t && session_alive(s); t = next) {
+        next = t->next; // an older one, so no piece of it
+        if (t->split.active)
+            task_split_more(t);
     }
 }
 
@@ -151,12 +215,24 @@ task_data(struct task *t, uint64_t offset, const uint8_t *p, size_t n)
         memset(t->data->data + at, 0, n);
 }
 
-void
-task_extent(struct task *t, uint32_t length, uint32_t flags)
+bool
+task_wants_extents(const struct task *t, unsigned context)
 {
-    t->extent_known = true;
-    t->extent_length = length;
-    t->extent_flags = flags;
+    return t->kind && (t->kind->extent || (int)context == t->s->allocation);
+}
+
+void
+task_extent(struct task *t, unsigned context, const struct extent *e)
+{
+    if (!t->kind)
+        return;
+    if (t->kind->extent) {
+        t->kind->extent(t, context, e);
+    } else if (!t->extent_known) {
+        t->extent_known = true;
+        t->extent_length = e->length;
+        t->extent_flags = (uint32_t)e->status;
+    }
 }
 
 void
@@ -166,9 +242,12 @@ task_reply(struct task *t, uint32_t error)
     nstime now = session_now(s);
     t->took = now > t->sent_at ? now - t->sent_at : 0;
     nstime busy = t->took / BUSY_SHARE > BUSY_TURN ? t->took / BUSY_SHARE : BUSY_TURN;
-    t->alone = s->submitted == t->sent_here && !t->slot->next && !t->slot->prev;
+    t->alone = t->alone && s->submitted == t->sent_here;
     t->clean = s->worker->submitted == t->sent_count && s->worker->in_flight == 1 &&
                !ring_was_busy(s->worker->ring, t->sent_at, busy);
+    if (t->step.type == NBD_CMD_FLUSH && !error)
+        session_flushed(s, t->slot->writes_before);
+    uncount_zero_bytes(t);
     session_release(s, t->slot);
     t->slot = NULL;
     if (t->kind)
@@ -195,8 +274,10 @@ static void
 forget_step(struct task *t)
 {
     t->waiting = false;
-    if (t->slot)
-        session_release(t->s, t->slot);
+    if (!t->slot)
+        return;
+    uncount_zero_bytes(t);
+    session_release(t->s, t->slot);
     t->slot = NULL;
 }
 
@@ -206,10 +287,12 @@ tasks_upstream_lost(struct session *s)
     while (s->tasks) {
         struct task *t = s->tasks;
         forget_step(t);
-        if (t->kind)
-            t->kind->lost(t);
-        else
+        if (!t->kind)
             task_free(t);
+        else if (t->whole)
+            task_piece_lost(t);
+        else
+            t->kind->lost(t);
     }
 }
 

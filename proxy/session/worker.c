@@ -110,7 +110,7 @@ report_connections(struct worker *w, struct worker_report *r)
         row->id = s->id;
         snprintf(row->client, sizeof row->client, "%s", s->peer);
         snprintf(row->listener, sizeof row->listener, "%s", s->listener->name);
-        snprintf(row->upstream, sizeof row->upstream, "%s", s->listener->upstream->name);
+        snprintf(row->upstream, sizeof row->upstream, "%s", s->target ? s->target->name : "");
         snprintf(row->export, sizeof row->export, "%s", s->export_text ? s->export_text : "");
         row->transmission = s->phase != PHASE_HANDSHAKE;
         row->since = s->began;

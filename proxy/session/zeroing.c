@@ -10,6 +10,7 @@ static void
 refuse_fast(struct session *s, const struct request *r, nstime began)
 {
     s->counters->fast_zero.refused++;
+    client_unwritten(s);
     client_answer(s, r, NBD_ENOTSUP, began);
 }
 
@@ -28,12 +29,18 @@ upstream_is_fast(const struct session *s)
     return (s->facts.upstream_flags & both) == both;
 }
 
-// The flag goes upstream as it is; upstream answers.
+// The flag goes upstream as it is; upstream answers. A part of the request alone would not be
+// enough: the next part might be refused.
 static bool
 forward_natively(struct session *s, const struct request *r, uint8_t *header, nstime began)
 {
-    struct slot *slot = client_forward(s, r, header, r->flags, began);
+    if (!session_length_fits(s, r->length)) {
+        refuse_fast(s, r, began);
+        return false;
+    }
+    struct slot *slot = client_forward(s, r, header, began);
     if (!slot) {
+        client_unwritten(s);
         client_answer(s, r, NBD_ENOMEM, began);
         return false;
     }
@@ -86,8 +93,8 @@ zeroing_follow(struct session *s, const struct request *r, enum zero_advice advi
 static bool
 may_ask_status(const struct session *s, const struct request *r)
 {
-    if (s->allocation < 0 || (r->flags & NBD_CMD_FLAG_NO_HOLE) ||
-        !export_status_usable(s->export, session_now(s)))
+    if (s->allocation < 0 || s->facts.status_by_us || (r->flags & NBD_CMD_FLAG_NO_HOLE) ||
+        !session_length_fits(s, r->length) || !export_status_usable(s->export, session_now(s)))
         return false;
     // With FUA a FLUSH must follow.
     if ((r->flags & NBD_CMD_FLAG_FUA) && !(s->facts.upstream_flags & NBD_FLAG_SEND_FLUSH))

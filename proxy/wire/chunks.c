@@ -5,13 +5,14 @@
 #include <wire/names.h>
 
 void
-chunk_track_begin(struct chunk_track *t, const struct request *r)
+chunk_track_begin(struct chunk_track *t, enum wire_format f, const struct request *r)
 {
     *t = (struct chunk_track){
         .offset = r->offset,
         .length = r->length,
         .command = r->type,
         .flags = r->flags,
+        .format = (uint8_t)f,
     };
 }
 
@@ -24,7 +25,7 @@ judge_data_header(const struct chunk_track *t, const struct reply *h)
     // "length MUST be at least 9"; 8 is all there can be to a READ of nothing.
     if (h->length < (t->length ? 9 : 8))
         return "OFFSET_DATA chunk without data";
-    if (h->length - 8 > t->length)
+    if (h->length - 8 > t->length || h->length > UINT32_MAX)
         return "OFFSET_DATA chunk longer than the request";
     return NULL;
 }
@@ -34,11 +35,15 @@ judge_status_header(const struct chunk_track *t, const struct reply *h)
 {
     if (t->command != NBD_CMD_BLOCK_STATUS)
         return "block status in the reply to another command";
-    if (h->length < 12 || (h->length - 4) % 8 != 0)
-        return "BLOCK_STATUS chunk of impossible length";
-    if (h->length > MAX_STATUS_CHUNK)
-        return "BLOCK_STATUS chunk with too many extents";
-    if ((t->flags & NBD_CMD_FLAG_REQ_ONE) && h->length != 12)
+    if (h->type != status_chunk_type(t->format))
+        return "block status of another reply format than the connection's";
+    uint32_t head = status_head_size(t->format), each = extent_size(t->format);
+    if (h->length < head + each || (h->length - head) % each != 0)
+        return "block status chunk of impossible length";
+    uint64_t extents = (h->length - head) / each;
+    if (extents > MAX_STATUS_EXTENTS)
+        return "block status chunk with too many extents";
+    if ((t->flags & NBD_CMD_FLAG_REQ_ONE) && extents != 1)
         return "several extents where REQ_ONE was set";
     return NULL;
 }
@@ -56,6 +61,10 @@ judge_error_header(const struct reply *h)
 static const char *
 judge_header(const struct chunk_track *t, const struct reply *h)
 {
+    if (t->format == FORMAT_SIMPLE)
+        return "chunk where only simple replies were negotiated";
+    if (t->format == FORMAT_EXTENDED && h->offset != t->offset)
+        return "extended chunk with another offset than its request's";
     switch (h->type) {
     case NBD_REPLY_TYPE_NONE:
         if (h->length != 0)
@@ -66,7 +75,8 @@ judge_header(const struct chunk_track *t, const struct reply *h)
         if (t->command != NBD_CMD_READ)
             return "a hole in the reply to a command that returns none";
         return h->length == 12 ? NULL : "OFFSET_HOLE chunk of impossible length";
-    case NBD_REPLY_TYPE_BLOCK_STATUS: return judge_status_header(t, h);
+    case NBD_REPLY_TYPE_BLOCK_STATUS:
+    case NBD_REPLY_TYPE_BLOCK_STATUS_EXT: return judge_status_header(t, h);
     }
     if (h->type & NBD_REPLY_TYPE_ERROR_BIT)
         return judge_error_header(h); // also those of tomorrow: they begin alike
@@ -83,7 +93,8 @@ chunk_head_size(const struct chunk_track *t, const struct reply *h, const char *
     case NBD_REPLY_TYPE_NONE: return 0;
     case NBD_REPLY_TYPE_OFFSET_DATA: return 8;
     case NBD_REPLY_TYPE_OFFSET_HOLE: return 12;
-    case NBD_REPLY_TYPE_BLOCK_STATUS: return 4;
+    case NBD_REPLY_TYPE_BLOCK_STATUS:
+    case NBD_REPLY_TYPE_BLOCK_STATUS_EXT: return (int)status_head_size(t->format);
     }
     return (int)h->length;
 }
@@ -138,9 +149,14 @@ judge_content(struct chunk_track *t, const struct chunk_facts *f)
 }
 
 static const char *
-judge_status(struct chunk_track *t, uint32_t id, const uint32_t *ids, unsigned n_ids,
-             struct chunk_facts *f)
+judge_status(struct chunk_track *t, const struct reply *h, const uint8_t *head, const uint32_t *ids,
+             unsigned n_ids, struct chunk_facts *f)
 {
+    uint32_t id = get_be32(head);
+    f->extents = ((uint32_t)h->length - status_head_size(t->format)) / extent_size(t->format);
+    // "MUST correspond to the number of subsequent descriptors"
+    if (t->format == FORMAT_EXTENDED && get_be32(head + 4) != f->extents)
+        return "block status chunk whose count and length disagree";
     unsigned i = 0;
     while (i < n_ids && ids[i] != id)
         i++;
@@ -176,7 +192,8 @@ judge_error(struct chunk_track *t, const struct reply *h, const uint8_t *head,
         return "error at an offset outside the request";
     // Content must not come where an error has been, but the error may come where content has been.
     uint32_t at = (uint32_t)(f->offset - t->offset);
-    note_span(t, at, at + 1);
+    if (t->command == NBD_CMD_READ)
+        note_span(t, at, at + 1);
     return NULL;
 }
 
@@ -204,7 +221,7 @@ chunk_judge(struct chunk_track *t, const struct reply *h, const uint8_t *head, c
     case NBD_REPLY_TYPE_NONE: break;
     case NBD_REPLY_TYPE_OFFSET_DATA:
         facts->offset = get_be64(head);
-        facts->length = h->length - 8;
+        facts->length = (uint32_t)h->length - 8;
         why = judge_content(t, facts);
         break;
     case NBD_REPLY_TYPE_OFFSET_HOLE:
@@ -213,8 +230,7 @@ chunk_judge(struct chunk_track *t, const struct reply *h, const uint8_t *head, c
         why = facts->length ? judge_content(t, facts) : "OFFSET_HOLE chunk of no length";
         break;
     case NBD_REPLY_TYPE_BLOCK_STATUS:
-        why = judge_status(t, get_be32(head), ids, n_ids, facts);
-        break;
+    case NBD_REPLY_TYPE_BLOCK_STATUS_EXT: why = judge_status(t, h, head, ids, n_ids, facts); break;
     default: why = judge_error(t, h, head, facts); break;
     }
     if (!why && facts->done)
@@ -225,12 +241,15 @@ chunk_judge(struct chunk_track *t, const struct reply *h, const uint8_t *head, c
 const char *
 chunk_extents(const struct chunk_track *t, const uint8_t *p, unsigned n, uint64_t *total)
 {
-    for (unsigned i = 0; i < n; i++, p += 8) {
-        uint32_t length = get_be32(p);
+    uint64_t room = t->offset < MAX_EXPORT_SIZE ? MAX_EXPORT_SIZE - t->offset : 0;
+    for (unsigned i = 0; i < n; i++, p += extent_size(t->format)) {
+        uint64_t length = extent_decode(t->format, p).length;
         if (length == 0)
             return "block status extent of no length";
         if (*total && *total >= t->length)
             return "block status extents go on behind the request";
+        if (length > room - *total)
+            return "block status extent that ends behind 2^63 - 1";
         *total += length;
         if ((t->flags & NBD_CMD_FLAG_REQ_ONE) && *total > t->length)
             return "block status extent longer than the request where REQ_ONE was set";

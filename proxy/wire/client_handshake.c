@@ -11,7 +11,7 @@ enum state {
     FLAGS,   // the client's flags are awaited
     HEADER,  // an option's header
     DATA,    // the data of an option that we parse
-    DRAIN,   // the data of an option that we refuse, or of ABORT: thrown away
+    DRAIN,   // the data of an option whose answer is known: thrown away
     WAITING, // the caller owes the answer
     DONE,    // transmission phase
     CLOSED,
@@ -56,15 +56,15 @@ take_flags(struct client_handshake *hs)
     return CLIENT_HS_MORE;
 }
 
-// An option that is refused or ignored whatever its data: they are read and thrown away first.
+// An option that is answered so whatever its data: they are read and thrown away first.
 static enum client_hs_event
-drain(struct client_handshake *hs, uint32_t error, const char *text)
+drain(struct client_handshake *hs, uint32_t reply, const char *text)
 {
     hs->drained += hs->option_len;
     if (hs->drained > CLIENT_HS_DRAINED)
         return breach(hs, "too much data in options that cannot be served");
-    hs->refusal = error;
-    hs->refusal_text = text;
+    hs->reply = reply;
+    hs->reply_text = text;
     await(hs, DRAIN, hs->option_len);
     return CLIENT_HS_MORE;
 }
@@ -76,7 +76,21 @@ read_data(struct client_handshake *hs)
     return CLIENT_HS_MORE;
 }
 
-// What an option is refused for by its header alone; everything else is read and parsed.
+// STRUCTURED_REPLY, EXTENDED_HEADERS: granted whatever upstream speaks, for we translate.
+static enum client_hs_event
+take_format(struct client_handshake *hs, enum wire_format f)
+{
+    if (hs->option_len)
+        return drain(hs, NBD_REP_ERR_INVALID, "option takes no data");
+    if (hs->format == f)
+        return drain(hs, NBD_REP_ERR_INVALID, "this is negotiated already");
+    if (hs->format > f) // ext: "precedence over this option"
+        return drain(hs, NBD_REP_ERR_EXT_HEADER_REQD, "extended headers are negotiated already");
+    hs->format = f;
+    return drain(hs, NBD_REP_ACK, NULL);
+}
+
+// What an option is answered for by its header alone; everything else is read and parsed.
 static enum client_hs_event
 choose(struct client_handshake *hs)
 {
@@ -84,24 +98,20 @@ choose(struct client_handshake *hs)
     if (hs->option_len > MAX_OPTION_PARSED && hs->option_id != NBD_OPT_ABORT)
         return drain(hs, NBD_REP_ERR_TOO_BIG, "option is longer than 256 KiB");
     switch (hs->option_id) {
-    case NBD_OPT_ABORT: return drain(hs, 0, NULL); // "SHOULD ignore any data sent by the client"
+    case NBD_OPT_ABORT: return drain(hs, NBD_REP_ACK, NULL); // "SHOULD ignore any data"
     case NBD_OPT_LIST:
         if (!empty)
             return drain(hs, NBD_REP_ERR_INVALID, "LIST takes no data");
         return read_data(hs);
-    case NBD_OPT_STRUCTURED_REPLY:
-        if (!empty)
-            return drain(hs, NBD_REP_ERR_INVALID, "STRUCTURED_REPLY takes no data");
-        if (hs->structured)
-            return drain(hs, NBD_REP_ERR_INVALID, "structured replies are negotiated already");
-        return read_data(hs);
+    case NBD_OPT_STRUCTURED_REPLY: return take_format(hs, FORMAT_STRUCTURED);
+    case NBD_OPT_EXTENDED_HEADERS: return take_format(hs, FORMAT_EXTENDED);
     case NBD_OPT_STARTTLS:
         if (!empty)
             return drain(hs, NBD_REP_ERR_INVALID, "STARTTLS takes no data");
         return drain(hs, NBD_REP_ERR_POLICY, "TLS is not enabled here");
     case NBD_OPT_LIST_META_CONTEXT:
     case NBD_OPT_SET_META_CONTEXT:
-        if (!hs->structured)
+        if (hs->format == FORMAT_SIMPLE)
             return drain(hs, NBD_REP_ERR_INVALID, "structured replies must be negotiated first");
         return read_data(hs);
     case NBD_OPT_EXPORT_NAME:
@@ -125,6 +135,8 @@ take_header(struct client_handshake *hs)
     if (hs->option_id == NBD_OPT_EXPORT_NAME) {
         if (hs->option_len > MAX_STRING) // no error can be replied to this one
             return breach(hs, "export name longer than 4096 bytes");
+        if (hs->format == FORMAT_EXTENDED) // ext: "MUST NOT use this option"
+            return breach(hs, "EXPORT_NAME from a client that has negotiated extended headers");
     } else if (!hs->fixed) {
         return breach(hs, "option other than EXPORT_NAME from a client that is not fixed newstyle");
     }
@@ -227,13 +239,15 @@ take_data(struct client_handshake *hs, struct out *out)
 static enum client_hs_event
 drained(struct client_handshake *hs, struct out *out)
 {
-    if (hs->option_id == NBD_OPT_ABORT) {
-        client_hs_ack(hs, out);
-        await(hs, CLOSED, 0);
-        return CLIENT_HS_ABORT;
+    if (hs->reply != NBD_REP_ACK) {
+        client_hs_error(hs, out, hs->reply, bytes_str(hs->reply_text));
+        return CLIENT_HS_ANSWERED;
     }
-    client_hs_error(hs, out, hs->refusal, bytes_str(hs->refusal_text));
-    return CLIENT_HS_ANSWERED;
+    client_hs_ack(hs, out);
+    if (hs->option_id != NBD_OPT_ABORT)
+        return CLIENT_HS_ANSWERED;
+    await(hs, CLOSED, 0);
+    return CLIENT_HS_ABORT;
 }
 
 // One element is complete.
@@ -356,7 +370,6 @@ void
 client_hs_ack(struct client_handshake *hs, struct out *out)
 {
     put_header(hs, out, NBD_REP_ACK, 0);
-    hs->structured |= hs->option_id == NBD_OPT_STRUCTURED_REPLY;
     hs->done |= hs->option_id == NBD_OPT_GO;
     answered(hs);
 }

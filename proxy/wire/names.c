@@ -2,6 +2,7 @@
 #include <wire/names.h>
 
 #include <stddef.h>
+#include <wire/codec.h>
 #include <wire/nbd.h>
 
 struct number_name {
@@ -90,6 +91,17 @@ static const struct nbd_command_info commands[NBD_COMMANDS] = {
                               .has_range = true,
                               .beyond_end = NBD_EINVAL},
 };
+
+const char *
+wire_format_name(enum wire_format f)
+{
+    switch (f) {
+    case FORMAT_SIMPLE: return "simple";
+    case FORMAT_STRUCTURED: return "structured";
+    case FORMAT_EXTENDED: return "extended";
+    }
+    return "unknown";
+}
 
 const char *
 nbd_option_name(uint32_t option)

@@ -1,24 +1,31 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <wire/upstream_handshake.h>
 
-#include <base/range.h>
+#include "upstream_items.h"
 
 #define REPLY_HEADER_SIZE 20u
+// Size, flags and padding (spec: "Oldstyle negotiation", the reply to EXPORT_NAME).
+#define OLDSTYLE_SIZE (8u + 4 + 124)
+#define EXPORT_SIZE   (8u + 2)
+#define EXPORT_ZEROES 124u
 
 //   MAGIC ▶ STYLE ▶ FLAGS ▶ IDLE ──ask──▶ HEADER ──▶ DATA ──▶ HEADER (an item), or
-//                            ▲ │                       │      DONE after GO and EXPORT_NAME
-//                            │ └──ask──▶ EXPORT ▶ DONE │      any state ──▶ CLOSED: breach, abort
-//                            └──────── TAIL ◀──────────┘
+//             │              ▲ │                       │      DONE after GO and EXPORT_NAME
+//             ▼              │ └──ask──▶ EXPORT ▶ DONE │      any state ──▶ CLOSED: breach, abort
+//         OLDSTYLE ▶ DONE    └──────── TAIL ◀──────────┘
+//                └ TRIAL ▶ DONE
 enum state {
-    MAGIC,  // of every NBD server
-    STYLE,  // old or new
-    FLAGS,  // of the handshake
-    IDLE,   // it is for the caller to ask
-    HEADER, // of an option reply
-    DATA,   // of an option reply, as far as we keep it
-    TAIL,   // what is too long of an error's text: thrown away
-    EXPORT, // the answer to EXPORT_NAME
-    DONE,   // transmission phase
+    MAGIC,    // of every NBD server
+    STYLE,    // old or new
+    OLDSTYLE, // all there is to that handshake
+    TRIAL,    // the reply to the FLUSH that tries an oldstyle server's flags
+    FLAGS,    // of the handshake
+    IDLE,     // it is for the caller to ask
+    HEADER,   // of an option reply
+    DATA,     // of an option reply, as far as we keep it
+    TAIL,     // what is too long of an error's text: thrown away
+    EXPORT,   // the answer to EXPORT_NAME
+    DONE,     // transmission phase
     CLOSED,
 };
 
@@ -59,10 +66,65 @@ take_style(struct upstream_handshake *hs)
 {
     uint64_t magic = get_be64(hs->scratch);
     if (magic == NBD_OLDSTYLE_MAGIC)
-        return breach(hs, "server speaks oldstyle NBD, which is not yet supported");
-    if (magic != NBD_OPTION_MAGIC)
+        await(hs, OLDSTYLE, OLDSTYLE_SIZE);
+    else if (magic == NBD_OPTION_MAGIC)
+        await(hs, FLAGS, 2);
+    else
         return breach(hs, "not an NBD server: wrong second magic");
-    await(hs, FLAGS, 2);
+    return UPSTREAM_HS_MORE;
+}
+
+// nbdkit's oldstyle server advertises all that newstyle clients may use and refuses it with EINVAL,
+// in every version so far: FLUSH, FUA, TRIM, WRITE_ZEROES, CACHE. So a FLUSH, which harms nobody,
+// is tried before its flags are believed.
+#define TRIAL_COOKIE UINT64_C(0x6f6c647374796c65)
+#define UNTRIED                                                                                    \
+    (NBD_FLAG_HAS_FLAGS | NBD_FLAG_READ_ONLY | NBD_FLAG_ROTATIONAL | NBD_FLAG_CAN_MULTI_CONN)
+
+static enum upstream_hs_event
+begin_oldstyle(struct upstream_handshake *hs)
+{
+    await(hs, DONE, 0);
+    return UPSTREAM_HS_READY;
+}
+
+static void
+try_flush(struct upstream_handshake *hs, struct out *out)
+{
+    uint8_t b[REQUEST_SIZE_MAX];
+    struct request flush = {.type = NBD_CMD_FLUSH, .cookie = TRIAL_COOKIE};
+    request_encode(FORMAT_SIMPLE, b, &flush);
+    out_bytes(out, bytes_of(b, COMPACT_REQUEST_SIZE));
+    await(hs, TRIAL, SIMPLE_REPLY_SIZE);
+}
+
+static enum upstream_hs_event
+take_trial(struct upstream_handshake *hs)
+{
+    if (get_be32(hs->scratch) != NBD_SIMPLE_REPLY_MAGIC)
+        return breach(hs, "wrong reply magic");
+    struct reply r = reply_decode(hs->scratch);
+    if (r.cookie != TRIAL_COOKIE)
+        return breach(hs, "reply with a cookie that is not in flight");
+    if (r.error == NBD_EINVAL)
+        hs->export.flags &= UNTRIED;
+    else if (r.error)
+        return breach(hs, "an oldstyle server that fails the first FLUSH");
+    return begin_oldstyle(hs);
+}
+
+// The transmission flags are the low half of the flags; the high half has no meaning.
+static enum upstream_hs_event
+take_oldstyle(struct upstream_handshake *hs, struct out *out)
+{
+    hs->style = UPSTREAM_OLDSTYLE;
+    hs->server_flags = get_be16(hs->scratch + 8);
+    const char *why = export_set(&hs->export, get_be64(hs->scratch), get_be16(hs->scratch + 10));
+    if (why)
+        return breach(hs, why);
+    if (!(hs->export.flags & NBD_FLAG_SEND_FLUSH))
+        return begin_oldstyle(hs);
+    try_flush(hs, out);
     return UPSTREAM_HS_MORE;
 }
 
@@ -70,29 +132,13 @@ static enum upstream_hs_event
 take_flags(struct upstream_handshake *hs, struct out *out)
 {
     hs->server_flags = get_be16(hs->scratch);
-    if (!(hs->server_flags & NBD_FLAG_FIXED_NEWSTYLE))
-        return breach(hs, "server speaks newstyle NBD but not fixed, which is not yet supported");
     // "The client SHOULD ignore any handshake flags it does not recognize"
     uint32_t flags = hs->server_flags & (NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES);
+    hs->style = flags & NBD_FLAG_FIXED_NEWSTYLE ? UPSTREAM_FIXED : UPSTREAM_NEWSTYLE;
     hs->no_zeroes = flags & NBD_FLAG_NO_ZEROES;
     out_be32(out, flags);
     await(hs, IDLE, 0);
     return UPSTREAM_HS_READY;
-}
-
-static bool
-is_string(struct bytes s)
-{
-    return s.len <= MAX_STRING && !(s.len && memchr(s.p, 0, s.len));
-}
-
-// Descriptions are for people, so a terminator that a server sends along is no reason to drop it;
-// but the protocol forbids us to pass it on.
-static struct bytes
-without_nul(struct bytes s)
-{
-    const uint8_t *nul = s.len ? memchr(s.p, 0, s.len) : NULL;
-    return nul ? bytes_of(s.p, (size_t)(nul - s.p)) : s;
 }
 
 // Is this a reply to the option that was asked?
@@ -135,94 +181,6 @@ take_header(struct upstream_handshake *hs)
     return UPSTREAM_HS_MORE;
 }
 
-static const char *
-parse_server(struct upstream_handshake *hs, struct cursor *c)
-{
-    hs->item.name = cursor_bytes(c, cursor_be32(c));
-    hs->item.description = without_nul(bytes_of(c->p, cursor_left(c)));
-    if (c->bad)
-        return "name of an export longer than its entry";
-    if (!is_string(hs->item.name))
-        return "name of an export longer than 4096 bytes or with NUL";
-    return is_string(hs->item.description) ? NULL : "description longer than 4096 bytes";
-}
-
-static const char *
-parse_context(struct upstream_handshake *hs, struct cursor *c)
-{
-    hs->item.context = cursor_be32(c);
-    hs->item.name = bytes_of(c->p, cursor_left(c));
-    if (c->bad)
-        return "META_CONTEXT too short";
-    return is_string(hs->item.name) ? NULL : "name of a context longer than 4096 bytes or with NUL";
-}
-
-static const char *
-set_export(struct upstream_export *e, uint64_t size, uint16_t flags)
-{
-    if (size > MAX_EXPORT_SIZE)
-        return "export larger than 2^63 - 1 bytes";
-    if (e->known && (e->size != size || e->flags != flags))
-        return "two different INFO_EXPORT";
-    e->known = true;
-    e->size = size;
-    e->flags = flags;
-    return NULL;
-}
-
-static const char *
-parse_export(struct upstream_export *e, struct bytes payload)
-{
-    if (payload.len != 10)
-        return "INFO_EXPORT of impossible length";
-    return set_export(e, get_be64(payload.p), get_be16(payload.p + 8));
-}
-
-// spec: "Size constraints". That `preferred` be 512 at least is left alone: nothing depends on it.
-static const char *
-parse_block_size(struct upstream_export *e, struct bytes payload)
-{
-    if (payload.len != 12)
-        return "INFO_BLOCK_SIZE of impossible length";
-    uint32_t minimum = get_be32(payload.p);
-    uint32_t preferred = get_be32(payload.p + 4);
-    uint32_t maximum = get_be32(payload.p + 8);
-    if (!is_power_of_two(minimum) || minimum > 65536)
-        return "minimum block size that is no power of two up to 65536";
-    if (!is_power_of_two(preferred) || preferred < minimum)
-        return "preferred block size that is no power of two from the minimum up";
-    if (maximum < preferred)
-        return "maximum payload smaller than the preferred block size";
-    if (e->has_block_size &&
-        (e->minimum != minimum || e->preferred != preferred || e->maximum != maximum))
-        return "two different INFO_BLOCK_SIZE";
-    e->has_block_size = true;
-    e->minimum = minimum;
-    e->preferred = preferred;
-    e->maximum = maximum;
-    return NULL;
-}
-
-static const char *
-parse_info(struct upstream_handshake *hs, struct cursor *c)
-{
-    struct upstream_item *item = &hs->item;
-    item->info = cursor_be16(c);
-    item->payload = bytes_of(c->p, cursor_left(c));
-    if (c->bad)
-        return "INFO too short";
-    switch (item->info) {
-    case NBD_INFO_EXPORT: return parse_export(&hs->export, item->payload);
-    case NBD_INFO_NAME:
-        return is_string(item->payload) ? NULL : "INFO_NAME longer than 4096 bytes or with NUL";
-    case NBD_INFO_DESCRIPTION:
-        item->payload = without_nul(item->payload);
-        return is_string(item->payload) ? NULL : "INFO_DESCRIPTION longer than 4096 bytes";
-    case NBD_INFO_BLOCK_SIZE: return parse_block_size(&hs->export, item->payload);
-    }
-    return NULL;
-}
-
 // "A particular information type SHOULD only appear once": the caller sees the first.
 static bool
 is_repetition(struct upstream_handshake *hs)
@@ -240,9 +198,7 @@ take_item(struct upstream_handshake *hs)
 {
     struct cursor c = cursor_of(hs->scratch, hs->reply_len);
     hs->item = (struct upstream_item){.reply = hs->reply_type};
-    const char *why = hs->reply_type == NBD_REP_SERVER ? parse_server(hs, &c)
-                      : hs->reply_type == NBD_REP_INFO ? parse_info(hs, &c)
-                                                       : parse_context(hs, &c);
+    const char *why = item_parse(&hs->item, &hs->export, &c);
     if (why)
         return breach(hs, why);
     await(hs, HEADER, REPLY_HEADER_SIZE);
@@ -252,8 +208,12 @@ take_item(struct upstream_handshake *hs)
 static enum upstream_hs_event
 finish(struct upstream_handshake *hs, uint32_t reply, struct bytes text)
 {
-    bool begins =
-        reply == NBD_REP_ACK && (hs->asked == NBD_OPT_GO || hs->asked == NBD_OPT_EXPORT_NAME);
+    bool ack = reply == NBD_REP_ACK;
+    bool begins = ack && (hs->asked == NBD_OPT_GO || hs->asked == NBD_OPT_EXPORT_NAME);
+    if (ack && hs->asked == NBD_OPT_EXTENDED_HEADERS)
+        hs->format = FORMAT_EXTENDED;
+    if (ack && hs->asked == NBD_OPT_STRUCTURED_REPLY && hs->format == FORMAT_SIMPLE)
+        hs->format = FORMAT_STRUCTURED;
     hs->answer = (struct upstream_answer){.reply = reply, .text = text};
     hs->asked = 0;
     await(hs, begins ? DONE : IDLE, 0);
@@ -278,13 +238,18 @@ take_data(struct upstream_handshake *hs)
 static enum upstream_hs_event
 take_tail(struct upstream_handshake *hs)
 {
+    // ext: once it has acknowledged EXTENDED_HEADERS it "MUST NOT fail NBD_OPT_GO" so. We could not
+    // fall back either: EXPORT_NAME is forbidden then.
+    if (hs->asked == NBD_OPT_GO && hs->reply_type == NBD_REP_ERR_UNSUP &&
+        hs->format == FORMAT_EXTENDED)
+        return breach(hs, "extended headers without GO");
     return finish(hs, hs->reply_type, bytes_of(hs->scratch, hs->reply_len - hs->need));
 }
 
 static enum upstream_hs_event
 take_export(struct upstream_handshake *hs)
 {
-    const char *why = set_export(&hs->export, get_be64(hs->scratch), get_be16(hs->scratch + 8));
+    const char *why = export_set(&hs->export, get_be64(hs->scratch), get_be16(hs->scratch + 8));
     return why ? breach(hs, why) : finish(hs, NBD_REP_ACK, (struct bytes){0});
 }
 
@@ -295,6 +260,8 @@ step(struct upstream_handshake *hs, struct out *out)
     switch ((enum state)hs->state) {
     case MAGIC: return take_magic(hs);
     case STYLE: return take_style(hs);
+    case OLDSTYLE: return take_oldstyle(hs, out);
+    case TRIAL: return take_trial(hs);
     case FLAGS: return take_flags(hs, out);
     case HEADER: return take_header(hs);
     case DATA: return take_data(hs);
@@ -332,9 +299,23 @@ upstream_hs_feed(struct upstream_handshake *hs, const uint8_t *in, size_t len, s
     return used;
 }
 
-static void
+// One question at a time, and only what the other side can understand. Whoever asks for more writes
+// nothing: a byte too much would be taken for something else.
+static bool
+may_ask(const struct upstream_handshake *hs, uint32_t option)
+{
+    if (hs->state != IDLE)
+        return false;
+    if (option == NBD_OPT_EXPORT_NAME)
+        return hs->format != FORMAT_EXTENDED; // ext: "MUST NOT use this option"
+    return hs->style == UPSTREAM_FIXED;
+}
+
+static bool
 ask(struct upstream_handshake *hs, struct out *out, uint32_t option, size_t len)
 {
+    if (!may_ask(hs, option))
+        return false;
     hs->asked = option;
     hs->items = 0;
     hs->item_bytes = 0;
@@ -343,6 +324,7 @@ ask(struct upstream_handshake *hs, struct out *out, uint32_t option, size_t len)
     out_be32(out, option);
     out_be32(out, (uint32_t)len);
     await(hs, HEADER, REPLY_HEADER_SIZE);
+    return true;
 }
 
 static void
@@ -353,9 +335,9 @@ out_string(struct out *out, struct bytes s)
 }
 
 void
-upstream_hs_ask_structured(struct upstream_handshake *hs, struct out *out)
+upstream_hs_ask_format(struct upstream_handshake *hs, struct out *out, enum wire_format f)
 {
-    ask(hs, out, NBD_OPT_STRUCTURED_REPLY, 0);
+    ask(hs, out, f == FORMAT_EXTENDED ? NBD_OPT_EXTENDED_HEADERS : NBD_OPT_STRUCTURED_REPLY, 0);
 }
 
 void
@@ -368,8 +350,9 @@ void
 upstream_hs_ask_info(struct upstream_handshake *hs, struct out *out, uint32_t option,
                      struct bytes name, struct bytes infos)
 {
+    if (!ask(hs, out, option, 4 + name.len + 2 + infos.len))
+        return;
     hs->export = (struct upstream_export){0};
-    ask(hs, out, option, 4 + name.len + 2 + infos.len);
     out_string(out, name);
     out_be16(out, (uint16_t)(infos.len / 2));
     out_bytes(out, infos);
@@ -381,7 +364,8 @@ upstream_hs_ask_meta(struct upstream_handshake *hs, struct out *out, uint32_t op
                      struct bytes extra)
 {
     size_t more = extra.len ? 4 + extra.len : 0;
-    ask(hs, out, option, 4 + name.len + 4 + queries.len + more);
+    if (!ask(hs, out, option, 4 + name.len + 4 + queries.len + more))
+        return;
     out_string(out, name);
     out_be32(out, n_queries + (extra.len ? 1 : 0));
     out_bytes(out, queries);
@@ -392,15 +376,16 @@ upstream_hs_ask_meta(struct upstream_handshake *hs, struct out *out, uint32_t op
 void
 upstream_hs_ask_export_name(struct upstream_handshake *hs, struct out *out, struct bytes name)
 {
+    if (!ask(hs, out, NBD_OPT_EXPORT_NAME, name.len))
+        return;
     hs->export = (struct upstream_export){0};
-    ask(hs, out, NBD_OPT_EXPORT_NAME, name.len);
     out_bytes(out, name);
-    await(hs, EXPORT, hs->no_zeroes ? 10 : 134);
+    await(hs, EXPORT, EXPORT_SIZE + (hs->no_zeroes ? 0 : EXPORT_ZEROES));
 }
 
 void
 upstream_hs_abort(struct upstream_handshake *hs, struct out *out)
 {
-    ask(hs, out, NBD_OPT_ABORT, 0);
-    await(hs, CLOSED, 0);
+    if (ask(hs, out, NBD_OPT_ABORT, 0))
+        await(hs, CLOSED, 0);
 }

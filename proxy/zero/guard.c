@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include <assert.h>
 #include <zero/guard.h>
 
-// A probe guards one chunk at a time: the next takes the place of the last.
+// Everybody guards one range at a time: the next takes the place of the last.
 void
-guards_add(struct guards *g, const struct guard *guard)
+guards_add(struct guards *g, struct guard *guard)
 {
     guards_remove(g, guard->probe);
-    assert(g->n < GUARDS_MAX); // so many permits and outliving guards there are at most
-    g->list[g->n++] = *guard;
+    guard->next = g->first;
+    g->first = guard;
+    g->n++;
 }
 
 bool
 guards_remove(struct guards *g, uint64_t probe)
 {
-    for (unsigned i = 0; i < g->n; i++) {
-        if (g->list[i].probe == probe) {
-            g->list[i] = g->list[--g->n];
+    for (struct guard **p = &g->first; *p; p = &(*p)->next) {
+        if ((*p)->probe == probe) {
+            *p = (*p)->next;
+            g->n--;
             return true;
         }
     }

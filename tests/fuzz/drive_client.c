@@ -65,6 +65,7 @@ answer(struct run *r)
     transcript_bytes(r->t, o->queries);
     switch (o->id) {
     case NBD_OPT_EXPORT_NAME:
+        CHECK(r->hs.format != FORMAT_EXTENDED);
         r->over = true; // well or not
         if (!o->name.len || o->name.p[0] != 'x')
             client_hs_export_name(&r->hs, &r->out, 1 << 20, NBD_FLAG_HAS_FLAGS);
@@ -73,11 +74,13 @@ answer(struct run *r)
         client_hs_put_server(&r->hs, &r->out, bytes_str("disk"), bytes_str("a disk"));
         client_hs_ack(&r->hs, &r->out);
         return;
-    case NBD_OPT_STRUCTURED_REPLY: client_hs_ack(&r->hs, &r->out); return;
     case NBD_OPT_INFO:
     case NBD_OPT_GO: answer_info(r, o); return;
     case NBD_OPT_LIST_META_CONTEXT:
-    case NBD_OPT_SET_META_CONTEXT: answer_meta(r, o); return;
+    case NBD_OPT_SET_META_CONTEXT:
+        CHECK(r->hs.format != FORMAT_SIMPLE);
+        answer_meta(r, o);
+        return;
     }
     CHECK(!"an option that the machine should have answered");
 }
@@ -147,7 +150,7 @@ drive_client(struct bytes in, struct cut cut, struct transcript *t)
     }
     transcript_number(t, used);
     transcript_number(t, r.hs.done);
-    transcript_number(t, r.hs.structured);
+    transcript_number(t, r.hs.format);
     free(r.scratch);
     free(r.buffer);
 }

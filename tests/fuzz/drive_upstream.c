@@ -22,20 +22,17 @@ inside(const struct run *r, struct bytes b)
     transcript_bytes(r->t, b);
 }
 
-// The next question of the script. With none left the upstream had better be silent.
+// Asks question number `question`; 8 more of STRUCTURED_REPLY is EXTENDED_HEADERS.
 static void
-ask(struct run *r)
+ask_one(struct run *r, uint8_t question)
 {
     static const uint8_t infos[] = {0, NBD_INFO_NAME, 0, NBD_INFO_BLOCK_SIZE};
     struct bytes name = bytes_str("disk");
     struct bytes query = bytes_str("base:allocation");
-    r->items = 0;
-    if (r->script.len == 0)
-        return;
-    uint8_t question = *r->script.p++;
-    r->script.len--;
     switch (question % 8) {
-    case 0: upstream_hs_ask_structured(&r->hs, &r->out); break;
+    case 0:
+        upstream_hs_ask_format(&r->hs, &r->out, question & 8 ? FORMAT_EXTENDED : FORMAT_STRUCTURED);
+        break;
     case 1: upstream_hs_ask_list(&r->hs, &r->out); break;
     case 2: upstream_hs_ask_info(&r->hs, &r->out, NBD_OPT_INFO, name, bytes_of(infos, 4)); break;
     case 3: upstream_hs_ask_info(&r->hs, &r->out, NBD_OPT_GO, name, bytes_of(infos, 0)); break;
@@ -48,11 +45,60 @@ ask(struct run *r)
                              query);
         break;
     case 6: upstream_hs_ask_export_name(&r->hs, &r->out, name); break;
-    case 7:
-        upstream_hs_abort(&r->hs, &r->out);
-        r->over = true;
-        break;
+    case 7: upstream_hs_abort(&r->hs, &r->out); break;
     }
+}
+
+static bool
+may_ask(const struct upstream_handshake *hs, uint8_t question)
+{
+    if (question % 8 == 6)
+        return hs->style != UPSTREAM_OLDSTYLE && hs->format != FORMAT_EXTENDED;
+    return hs->style == UPSTREAM_FIXED;
+}
+
+// The next question of the script that may be asked; the others write nothing. With none left the
+// upstream had better be silent.
+static void
+ask(struct run *r)
+{
+    size_t before = r->out.len;
+    r->items = 0;
+    while (r->script.len && r->out.len == before) {
+        uint8_t question = *r->script.p++;
+        r->script.len--;
+        ask_one(r, question);
+        CHECK((r->out.len > before) == may_ask(&r->hs, question));
+        r->over |= question % 8 == 7 && r->out.len > before;
+    }
+}
+
+// The FLUSH that tries an oldstyle server is all that is said before its READY, in the same turn or
+// in an earlier one.
+static void
+note_trial(struct run *r)
+{
+    CHECK(r->out.len == 0 ||
+          (r->hs.style == UPSTREAM_OLDSTYLE && r->out.len == COMPACT_REQUEST_SIZE));
+    if (r->out.len)
+        transcript_bytes(r->t, bytes_of(r->buffer, r->out.len));
+    r->out.len = 0;
+}
+
+static void
+greeted(struct run *r)
+{
+    const struct upstream_handshake *hs = &r->hs;
+    transcript_number(r->t, hs->style);
+    if (hs->style == UPSTREAM_OLDSTYLE) {
+        CHECK(hs->export.known && hs->export.size <= MAX_EXPORT_SIZE);
+        transcript_number(r->t, hs->export.size);
+        transcript_number(r->t, hs->export.flags);
+    } else {
+        CHECK(r->out.len == 4 && get_be32(r->buffer) <= 3 && !hs->export.known);
+    }
+    ask(r);
+    r->over |= hs->style == UPSTREAM_OLDSTYLE;
 }
 
 static void
@@ -76,7 +122,9 @@ note_answer(struct run *r, uint32_t asked)
     CHECK(a->text.len <= MAX_STRING);
     transcript_number(r->t, a->reply);
     inside(r, a->text);
+    transcript_number(r->t, r->hs.format);
     bool ack = a->reply == NBD_REP_ACK;
+    CHECK(!ack || asked != NBD_OPT_EXTENDED_HEADERS || r->hs.format == FORMAT_EXTENDED);
     CHECK(ack ? a->text.len == 0 : (a->reply & NBD_REP_ERROR_BIT) != 0);
     if (ack && (asked == NBD_OPT_GO || asked == NBD_OPT_INFO || asked == NBD_OPT_EXPORT_NAME))
         CHECK(e->known && e->size <= MAX_EXPORT_SIZE);
@@ -95,10 +143,7 @@ act(struct run *r, enum upstream_hs_event event, uint32_t asked)
     switch (event) {
     case UPSTREAM_HS_MORE: break;
     case UPSTREAM_HS_ITEM: note_item(r); break;
-    case UPSTREAM_HS_READY:
-        CHECK(r->out.len == 4 && get_be32(r->buffer) <= 3);
-        ask(r);
-        break;
+    case UPSTREAM_HS_READY: greeted(r); break;
     case UPSTREAM_HS_ANSWER:
         CHECK(r->out.len == 0);
         note_answer(r, asked);
@@ -124,8 +169,11 @@ feed(struct run *r, struct piece piece)
         uint32_t asked = r->hs.asked;
         used += upstream_hs_feed(&r->hs, piece.p + used, piece.len - used, &r->out, &event);
         CHECK(used <= piece.len);
+        if (r->hs.style == UPSTREAM_OLDSTYLE)
+            note_trial(r);
         if (event == UPSTREAM_HS_MORE) {
-            CHECK(used == piece.len && r->out.len == 0);
+            CHECK(used == piece.len);
+            note_trial(r);
             break;
         }
         act(r, event, asked);

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Input: a request (offset 8, length 4, command 2, flags 2), how many context ids, one byte, the
-// ids, 4 each; then chunks: type 2, flags 2, length 4, the head of the payload, and, of a
-// BLOCK_STATUS, as many extents as are there. Data are not in the input: nobody looks at them.
+// ids, 4 each; then chunks: type 2, flags 2, length 4, the head of the payload, and, of block
+// status, as many extents as are there. Data are not in the input: nobody looks at them.
+// With the top bit of the number of ids set all is in the extended format: the high 4 bytes of the
+// request's length follow the ids (not those of READ), and chunks have an offset of 8 bytes and a
+// length of 8.
 //
 // The tracker is held against a map of the request with a flag for each byte.
 #include "drive.h"
@@ -16,7 +19,7 @@ struct model {
 };
 
 static unsigned
-count_spans(const struct model *m, uint32_t length)
+count_spans(const struct model *m, uint64_t length)
 {
     unsigned n = 0;
     for (uint32_t i = 0; i < length; i++)
@@ -59,6 +62,21 @@ check_end(const struct model *m, const struct chunk_track *t)
         CHECK(!memchr(m->map, 0, t->length));
 }
 
+static const char *
+check_extents(const struct chunk_track *t, const struct reply *h, uint32_t n, struct cursor *c)
+{
+    uint32_t each = extent_size(t->format);
+    CHECK(n > 0 && n <= MAX_STATUS_EXTENTS);
+    CHECK(h->length == status_head_size(t->format) + (uint64_t)n * each);
+    if (n > cursor_left(c) / each)
+        n = (uint32_t)(cursor_left(c) / each);
+    uint64_t total = 0;
+    const char *why = chunk_extents(t, cursor_bytes(c, (size_t)each * n).p, n, &total);
+    CHECK(n == 0 || total == 0 || total <= MAX_EXPORT_SIZE - t->offset);
+    CHECK(why || total >= n);
+    return why;
+}
+
 // Returns whether the reply goes on.
 static bool
 judge_one(struct chunk_track *t, struct model *m, const uint32_t *ids, unsigned n_ids,
@@ -67,13 +85,15 @@ judge_one(struct chunk_track *t, struct model *m, const uint32_t *ids, unsigned 
     struct reply h = {.chunk = true};
     h.type = cursor_be16(c);
     h.flags = cursor_be16(c);
-    h.length = cursor_be32(c);
+    h.offset = t->format == FORMAT_EXTENDED ? cursor_be64(c) : 0;
+    h.length = t->format == FORMAT_EXTENDED ? cursor_be64(c) : cursor_be32(c);
     const char *why = NULL;
     int size = chunk_head_size(t, &h, &why);
     CHECK((size < 0) == (why != NULL));
     if (size < 0 || c->bad)
         return false;
     CHECK((uint32_t)size <= h.length && (uint32_t)size <= MAX_ERROR_CHUNK);
+    CHECK(h.length <= UINT32_MAX && (t->format != FORMAT_EXTENDED || h.offset == t->offset));
     struct bytes payload = cursor_bytes(c, (size_t)size);
     if (c->bad)
         return false;
@@ -92,14 +112,9 @@ judge_one(struct chunk_track *t, struct model *m, const uint32_t *ids, unsigned 
         CHECK(facts.text.p >= head.p && facts.text.p + facts.text.len <= head.p + head.len);
         m->exact = false; // errors take spans, too
     }
-    if (!why && h.type == NBD_REPLY_TYPE_BLOCK_STATUS) {
+    if (!why && h.type == status_chunk_type(t->format)) {
         CHECK(ids[facts.context] == get_be32(head.p));
-        size_t n = (h.length - 4) / 8;
-        if (n > cursor_left(c) / 8)
-            n = cursor_left(c) / 8;
-        uint64_t total = 0;
-        why = chunk_extents(t, cursor_bytes(c, 8 * n).p, (unsigned)n, &total);
-        CHECK(why || total >= n);
+        why = check_extents(t, &h, facts.extents, c);
     }
     free(head.p);
     if (!why && facts.done)
@@ -121,15 +136,18 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     r.type = cursor_be16(&c);
     r.flags = cursor_be16(&c);
     struct bytes n = cursor_bytes(&c, 1);
-    unsigned n_ids = n.p ? n.p[0] % (MAX_CONTEXTS + 1) : 0;
+    unsigned n_ids = n.p ? (n.p[0] & 0x7f) % (MAX_CONTEXTS + 1) : 0;
+    enum wire_format f = n.p && n.p[0] & 0x80 ? FORMAT_EXTENDED : FORMAT_STRUCTURED;
     for (unsigned i = 0; i < n_ids; i++)
         ids[i] = cursor_be32(&c);
+    if (f == FORMAT_EXTENDED && r.type != NBD_CMD_READ)
+        r.length |= (uint64_t)cursor_be32(&c) << 32;
     m.active = r.length <= MAP_SIZE;
     m.exact = true;
     if (m.active)
         memset(m.map, 0, r.length);
     struct chunk_track t;
-    chunk_track_begin(&t, &r);
+    chunk_track_begin(&t, f, &r);
     while (!c.bad && judge_one(&t, &m, ids, n_ids, &c))
         ;
     return 0;

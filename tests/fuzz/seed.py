@@ -48,6 +48,11 @@ def client(name, *options, flags=3):
 client("go", info(GO, b"disk", 0, 1, 3), b"transmission")
 client("qemu", option(EXTENDED), option(STRUCTURED), meta(SET_META, b"", b"base:allocation"),
        info(GO, b"", 3), b"transmission")
+client("extended", option(STRUCTURED), option(EXTENDED), meta(SET_META, b"", b"base:allocation"),
+       info(GO, b"", 3), b"transmission")
+client("extended-then-structured", option(EXTENDED), option(STRUCTURED), option(STRUCTURED, b"x"), option(ABORT))
+client("extended-twice", option(EXTENDED, b"x"), option(EXTENDED), option(EXTENDED), option(ABORT))
+client("extended-then-export-name", option(EXTENDED), option(EXPORT_NAME, b"disk"), b"transmission")
 client("nbdinfo-list", option(STRUCTURED), option(LIST), meta(LIST_META, b"disk"), info(INFO, b"disk", 0, 1, 2, 3),
        option(ABORT))
 client("export-name", option(EXPORT_NAME, b"disk"), b"transmission")
@@ -83,7 +88,7 @@ client("cut-short", info(GO, b"disk", 0)[:-3])
 
 # What upstreams send. The questions as drive_upstream.c numbers them.
 
-Q_STRUCTURED, Q_LIST, Q_INFO, Q_GO, Q_LIST_META, Q_SET_META, Q_EXPORT_NAME, Q_ABORT = range(8)
+Q_STRUCTURED, Q_LIST, Q_INFO, Q_GO, Q_LIST_META, Q_SET_META, Q_EXPORT_NAME, Q_ABORT, Q_EXTENDED = range(9)
 
 
 def reply(to, kind, data=b"", length=None):
@@ -92,6 +97,10 @@ def reply(to, kind, data=b"", length=None):
 
 def greeting(flags=3):
     return struct.pack(">QQH", INIT_MAGIC, OPTION_MAGIC, flags)
+
+
+def oldstyle(size=1 << 20, flags=0x6D, padding=bytes(124)):
+    return struct.pack(">QQQI", INIT_MAGIC, OLDSTYLE_MAGIC, size, flags) + padding
 
 
 def upstream(name, questions, *replies, hello=None):
@@ -120,8 +129,23 @@ upstream("export-name-zeroes", [Q_EXPORT_NAME], struct.pack(">QH", 1 << 20, 0x6D
 upstream("refusals", [Q_GO, Q_LIST, Q_STRUCTURED, Q_SET_META],
          reply(GO, ERROR + 6, b"no such export"), reply(LIST, ERROR + 2, b"e" * 5000),
          reply(STRUCTURED, ERROR + 1), reply(SET_META, ERROR + 77, b"\x1b[2J of tomorrow"))
-upstream("oldstyle", [Q_GO], bytes(136), hello=struct.pack(">QQ", INIT_MAGIC, OLDSTYLE_MAGIC))
-upstream("not-fixed", [Q_GO], hello=greeting(2))
+upstream("oldstyle", [Q_GO, Q_EXPORT_NAME], b"transmission", hello=oldstyle())
+upstream("oldstyle-high-flags", [], hello=oldstyle(flags=0xFFFFFFFF, padding=b"p" * 124))
+upstream("oldstyle-too-large", [], hello=oldstyle(size=1 << 63))
+upstream("oldstyle-cut-short", [], hello=oldstyle()[:-1])
+upstream("not-fixed", [Q_GO, Q_ABORT, Q_EXPORT_NAME], struct.pack(">QH", 1 << 20, 0x6D), b"transmission",
+         hello=greeting(2))
+upstream("not-fixed-zeroes", [Q_EXTENDED, Q_EXPORT_NAME], struct.pack(">QH", 1 << 20, 0x6D), bytes(124),
+         b"transmission", hello=greeting(0))
+upstream("not-fixed-unasked", [Q_LIST], reply(LIST, ACK), hello=greeting(0))
+upstream("extended", [Q_EXTENDED, Q_STRUCTURED, Q_EXPORT_NAME, Q_GO], reply(EXTENDED, ACK),
+         reply(STRUCTURED, ERROR + 10), info_export(GO), reply(GO, ACK), b"transmission")
+upstream("extended-refused", [Q_EXTENDED, Q_STRUCTURED, Q_GO], reply(EXTENDED, ERROR + 1), reply(STRUCTURED, ACK),
+         info_export(GO), reply(GO, ACK))
+upstream("extended-required", [Q_GO, Q_EXTENDED, Q_GO], reply(GO, ERROR + 10, b"64 bits, please"),
+         reply(EXTENDED, ACK), info_export(GO), reply(GO, ACK))
+upstream("extended-without-go", [Q_EXTENDED, Q_GO], reply(EXTENDED, ACK), reply(GO, ERROR + 1))
+upstream("extended-ack-with-data", [Q_EXTENDED], reply(EXTENDED, ACK, b"data"))
 upstream("all-flags", [Q_ABORT], hello=greeting(0xFFFF))
 upstream("not-nbd", [Q_GO], hello=b"SSH-2.0-OpenSSH_9.2\r\n")
 upstream("unasked", [], reply(GO, ACK))
@@ -145,8 +169,8 @@ upstream("error-too-long", [Q_LIST], reply(LIST, ERROR + 2, b"e", length=(32 << 
 
 # Chunks, in the form of fuzz_chunks.c.
 
-READ, WRITE, FLUSH, BLOCK_STATUS = 0, 1, 3, 7
-NONE, DATA, HOLE, STATUS, CHUNK_ERROR, ERROR_OFFSET = 0, 1, 2, 5, 0x8001, 0x8002
+READ, WRITE, FLUSH, ZEROES, BLOCK_STATUS = 0, 1, 3, 6, 7
+NONE, DATA, HOLE, STATUS, STATUS_EXT, CHUNK_ERROR, ERROR_OFFSET = 0, 1, 2, 5, 6, 0x8001, 0x8002
 DONE, DF, REQ_ONE = 1, 4, 8
 
 
@@ -210,3 +234,43 @@ chunks("status-twice", S, status(7, (512, 0)), status(7, (512, 0)), ids=(7, 9))
 chunks("status-missing", S, status(7, (512, 0), flags=DONE), ids=(7, 9))
 chunks("status-of-nothing", S, status(7, (512, 0), (0, 0)), ids=(7,))
 chunks("status-goes-on", S, status(7, (1 << 20, 0), (1, 0)), ids=(7,))
+
+
+# The same in the extended format: the top bit of the number of ids.
+
+def wide(kind, head=b"", flags=0, length=None, at=AT):
+    return struct.pack(">HHQQ", kind, flags, at, len(head) if length is None else length) + head
+
+
+def wide_status(context, *extents, count=None, kind=STATUS_EXT):
+    body = b"".join(struct.pack(">QQ", *e) for e in extents)
+    head = struct.pack(">II", context, len(extents) if count is None else count)
+    return wide(kind, head, 0, 8 + len(body)) + body
+
+
+def extended(name, request, *parts, ids=()):
+    offset, length, command, flags = request
+    save("chunks", "extended-" + name,
+         struct.pack(">QIHHB", offset, length & 0xFFFFFFFF, command, flags, 0x80 | len(ids)) +
+         struct.pack(f">{len(ids)}I", *ids) +
+         (b"" if command == READ else struct.pack(">I", length >> 32)) + b"".join(parts))
+
+
+T = (AT, 1 << 42, BLOCK_STATUS, 0)
+LAST = wide(NONE, flags=DONE)
+extended("read", R, wide(DATA, struct.pack(">Q", AT), 0, 8 + 2048), wide(HOLE, struct.pack(">QI", AT + 2048, 2048)), LAST)
+extended("other-offset", R, wide(DATA, struct.pack(">Q", AT + 512), 0, 8 + 512, at=AT + 512))
+extended("length-of-64-bits", R, wide(DATA, struct.pack(">Q", AT), 0, (1 << 32) + 8 + 4096))
+extended("error-of-64-bits", R, wide(CHUNK_ERROR, struct.pack(">IH", 5, 0), DONE, (1 << 32) + 6))
+extended("zeroes", (AT, 1 << 42, ZEROES, 0), wide(NONE, flags=DONE))
+extended("zeroes-failed-at", (AT, 1 << 42, ZEROES, 0),
+         wide(ERROR_OFFSET, struct.pack(">IHQ", 5, 0, AT + (1 << 41)), DONE))
+extended("status", T, wide_status(7, (1 << 41, 3), (1 << 41, 0)), wide_status(9, (1 << 42, 1 << 63)), LAST, ids=(7, 9))
+extended("status-of-compact-kind", T, wide_status(7, (4096, 3), kind=STATUS), ids=(7,))
+extended("status-counts-more", T, wide_status(7, (4096, 3), count=2), ids=(7,))
+extended("status-counts-none", T, wide_status(7, (4096, 3), count=0), ids=(7,))
+extended("status-too-many", T, wide(STATUS_EXT, struct.pack(">II", 7, (1 << 20) + 1), 0, 8 + 16 * ((1 << 20) + 1)), ids=(7,))
+extended("status-past-63-bits", T, wide_status(7, (4096, 3), ((1 << 63) - 4096, 0)), ids=(7,))
+extended("status-wraps", T, wide_status(7, (4096, 3), ((1 << 64) - 4096, 0), (4096, 0)), ids=(7,))
+extended("status-goes-on", T, wide_status(7, (1 << 42, 0), (1, 0)), ids=(7,))
+chunks("status-of-extended-kind", S, chunk(STATUS_EXT, struct.pack(">IIQQ", 7, 1, 4096, 0)), ids=(7,))

@@ -29,6 +29,9 @@ struct conversation {
     unsigned requests; // 0: only the handshake
     uint64_t allowed;  // endings
     enum death death;
+    bool repair;  // upstream insists on blocks of 4096 bytes, and the client does not know
+    bool formats; // which formats meet is given: client's and upstream's
+    enum wire_format client, upstream;
 };
 
 // How many bytes went which way, in the last run.
@@ -41,6 +44,7 @@ doom(struct client_plan *p, enum what what, uint64_t at, enum death death)
     u->doomed = 1;
     u->death = p->death = death;
     p->may_be_cut = rig->oracle.loose = what >= UPSTREAM_DIES;
+    p->sound = true; // whatever happens upstream, to a client with chunks
     switch (what) {
     case CUT_CLIENT: p->cut_sent = at; break;
     case CUT_UPSTREAM: u->cut_sent = at; break;
@@ -67,21 +71,80 @@ make_script(struct scripted *script, unsigned n)
         script[i].length = SECTOR;
         if (type == NBD_CMD_WRITE_ZEROES && chance_of(60))
             script[i].flags = NBD_CMD_FLAG_FAST_ZERO;
+        if (type == NBD_CMD_WRITE && chance_of(60))
+            script[i].flags = NBD_CMD_FLAG_FUA;
+        if (type == NBD_CMD_BLOCK_STATUS && chance_of(30))
+            script[i].flags = NBD_CMD_FLAG_REQ_ONE;
     }
     return n;
 }
 
-// What was not negotiated cannot be asked for.
+// What the proxy and an upstream speak that serves a client of this format.
+static enum wire_format
+upstream_speaks(enum wire_format client, const struct sim_upstream *u)
+{
+    if (u->kind != KIND_FIXED)
+        return FORMAT_SIMPLE;
+    if (u->only_extended || (client == FORMAT_EXTENDED && u->extended))
+        return FORMAT_EXTENDED;
+    return client == FORMAT_SIMPLE || u->no_structured ? FORMAT_SIMPLE : FORMAT_STRUCTURED;
+}
+
+// What was not negotiated cannot be asked for. (Without contexts upstream there is
+// base:allocation.)
 static bool
 is_servable(const struct client_plan *p, const struct sim_upstream *u)
 {
-    bool structured = false, contexts = false;
+    bool chunks = false, contexts = false;
+    bool has_other = !u->no_meta && upstream_speaks(plan_speaks(p), u) != FORMAT_SIMPLE;
     for (unsigned i = 0; i < p->n_steps; i++) {
-        structured |= p->steps[i] == NBD_OPT_STRUCTURED_REPLY && !u->no_structured;
-        contexts |= p->steps[i] == NBD_OPT_SET_META_CONTEXT && structured && !u->no_meta &&
-                    (p->other_context || !p->no_allocation);
+        chunks |=
+            p->steps[i] == NBD_OPT_STRUCTURED_REPLY || p->steps[i] == NBD_OPT_EXTENDED_HEADERS;
+        if (p->steps[i] == NBD_OPT_SET_META_CONTEXT)
+            contexts = chunks && (!p->no_allocation || (p->other_context && has_other));
     }
     return contexts;
+}
+
+static void
+set_formats(const struct conversation *v, struct client_plan *p, struct sim_upstream *u)
+{
+    u->kind = KIND_FIXED;
+    u->no_go = u->no_meta = false;
+    u->no_structured = v->upstream == FORMAT_SIMPLE;
+    u->extended = v->upstream == FORMAT_EXTENDED;
+    u->only_extended = u->extended && v->client < FORMAT_EXTENDED; // or nobody asks for it
+    p->name = "disk";
+    p->other_context = true;
+    p->no_allocation = false;
+    if (v->client == FORMAT_SIMPLE)
+        plan_format(p, v->client, 1, (uint32_t[]){NBD_OPT_GO});
+    else
+        plan_format(p, v->client, 2, (uint32_t[]){NBD_OPT_SET_META_CONTEXT, NBD_OPT_GO});
+}
+
+static void
+adjust_script(const struct client_plan *p, struct scripted *script)
+{
+    bool status = is_servable(p, &rig->upstream);
+    bool fast = rig->upstream_settings.policy.zero.policy != ZERO_OFF;
+    for (unsigned i = 0; i < p->n_script; i++) {
+        if (script[i].type == NBD_CMD_BLOCK_STATUS && !status)
+            script[i] = (struct scripted){
+                .type = NBD_CMD_READ, .offset = script[i].offset, .length = script[i].length};
+        if (script[i].type == NBD_CMD_READ && plan_speaks(p) != FORMAT_SIMPLE && chance_of(30))
+            script[i].flags = NBD_CMD_FLAG_DF;
+        if (!fast) // it advertises its own, and may refuse
+            script[i].flags &= (uint16_t)~NBD_CMD_FLAG_FAST_ZERO;
+    }
+}
+
+static void
+check_formats(const struct conversation *v)
+{
+    enum wire_format f = upstream_speaks(v->client, &rig->upstream);
+    expect(f == v->upstream || v->client == FORMAT_SIMPLE, "that pair cannot be made");
+    expect(rig->upstream.begun[f] == 1, "upstream was not asked for %s", wire_format_name(f));
 }
 
 static void
@@ -95,15 +158,15 @@ talk(const struct conversation *v, enum what what, uint64_t at)
     struct client_plan p = sim_client_plan();
     any_upstream(&rig->upstream);
     any_handshake(&p);
+    if (v->formats)
+        set_formats(v, &p, &rig->upstream);
+    if (v->repair)
+        rig_repairs();
+    p.block_size &= !v->repair;
     rig->upstream.flags |= NBD_FLAG_SEND_FLUSH | NBD_FLAG_SEND_TRIM;
     p.script = script;
     p.n_script = make_script(script, v->requests);
-    for (unsigned i = 0; i < p.n_script; i++)
-        if (script[i].type == NBD_CMD_BLOCK_STATUS && !is_servable(&p, &rig->upstream))
-            script[i].type = NBD_CMD_READ;
-    for (unsigned i = 0; i < p.n_script; i++) // it advertises its own, and may refuse
-        if (script[i].flags && rig->upstream_settings.policy.zero.policy == ZERO_OFF)
-            script[i].flags = 0;
+    adjust_script(&p, script);
     p.in_flight = 1 + (unsigned)(v->seed % 4);
     p.leave = (enum leave)(v->seed % 2);
     if (at)
@@ -112,6 +175,8 @@ talk(const struct conversation *v, enum what what, uint64_t at)
     rig_run();
     rig_check(at ? v->allowed : MAY_END(END_CLIENT_DISC) | MAY_END(END_CLIENT_EOF));
     expect(what >= CLIENT_DIES || c->answered == p.n_script, "not all was answered");
+    if (v->formats && what < CLIENT_DIES)
+        check_formats(v);
     client_sent = c->sock->peer->sent;
     client_got = c->sock->received;
     upstream_sent = rig->upstream.sent_bytes;
@@ -149,6 +214,32 @@ scenario_handshake_cuts(const char *scenario, uint64_t seed)
 {
     struct conversation v = {.scenario = scenario, .seed = seed, .requests = 1};
     every_cut(&v);
+}
+
+// Each format on either side.
+void
+scenario_format_cuts(const char *scenario, uint64_t seed)
+{
+    for (unsigned pair = 0; pair < 9; pair++) {
+        struct conversation v = {.scenario = scenario, .seed = seed, .requests = 6};
+        v.formats = true;
+        v.client = (enum wire_format)(pair / 3);
+        v.upstream = (enum wire_format)(pair % 3);
+        every_cut(&v);
+    }
+}
+
+// And upstream goes away between the READ and the WRITE of a repair, or anywhere.
+void
+scenario_repair_cuts(const char *scenario, uint64_t seed)
+{
+    struct conversation v = {.scenario = scenario, .seed = seed, .requests = 7, .repair = true};
+    every_cut(&v);
+    talk(&v, CUT_CLIENT, 0);
+    uint64_t sent = upstream_sent;
+    v.death = (enum death)(seed % DEATHS);
+    v.allowed = UPSTREAM_GONE;
+    try_all(&v, UPSTREAM_DIES, sent);
 }
 
 void

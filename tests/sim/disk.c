@@ -10,12 +10,7 @@ void
 disk_begin(struct disk *d, uint64_t size)
 {
     d->size = size;
-    d->n = (size_t)(size / DISK_BLOCK);
-    d->now = calloc(d->n, sizeof(struct disk_block *));
-    d->safe = calloc(d->n, sizeof(struct disk_block *));
-    d->dirty = calloc(d->n, 1);
-    d->allocated = calloc(d->n, 1);
-    expect(d->now && d->safe && d->dirty && d->allocated, "out of memory");
+    sparse_begin(&d->cells, size / DISK_BLOCK, sizeof(struct disk_cell));
 }
 
 static void
@@ -25,33 +20,40 @@ let_go(struct disk_block *b)
         free(b);
 }
 
+// The stored cell at or behind block `*i`, below block `end`; or NULL.
+static struct disk_cell *
+next_cell(const struct disk *d, uint64_t *i, uint64_t end)
+{
+    *i = sparse_next(&d->cells, *i, end);
+    return *i < end ? sparse_peek(&d->cells, *i) : NULL;
+}
+
 void
 disk_end(struct disk *d)
 {
-    for (size_t i = 0; i < d->n; i++) {
-        let_go(d->now[i]);
-        let_go(d->safe[i]);
+    struct disk_cell *c;
+    for (uint64_t i = 0; (c = next_cell(d, &i, d->cells.items)); i++) {
+        let_go(c->now);
+        let_go(c->safe);
     }
-    free(d->now);
-    free(d->safe);
-    free(d->dirty);
-    free(d->allocated);
+    sparse_end(&d->cells);
 }
 
 // The next part of a range, which lies in one block.
 static size_t
-part(uint64_t offset, size_t n)
+part(uint64_t offset, uint64_t n)
 {
     size_t left = DISK_BLOCK - (size_t)(offset % DISK_BLOCK);
-    return n < left ? n : left;
+    return n < left ? (size_t)n : left;
 }
 
 static void
-read_from(struct disk_block *const *blocks, uint64_t offset, uint8_t *p, size_t n)
+read_from(const struct disk *d, bool safe, uint64_t offset, uint8_t *p, size_t n)
 {
     for (size_t some; n; offset += some, p += some, n -= some) {
         some = part(offset, n);
-        const struct disk_block *b = blocks[offset / DISK_BLOCK];
+        const struct disk_cell *c = sparse_peek(&d->cells, offset / DISK_BLOCK);
+        const struct disk_block *b = !c ? NULL : safe ? c->safe : c->now;
         if (b)
             memcpy(p, b->data + offset % DISK_BLOCK, some);
         else
@@ -62,13 +64,13 @@ read_from(struct disk_block *const *blocks, uint64_t offset, uint8_t *p, size_t 
 void
 disk_read(const struct disk *d, uint64_t offset, uint8_t *p, size_t n)
 {
-    read_from(d->now, offset, p, n);
+    read_from(d, false, offset, p, n);
 }
 
 void
 disk_read_safe(const struct disk *d, uint64_t offset, uint8_t *p, size_t n)
 {
-    read_from(d->safe, offset, p, n);
+    read_from(d, true, offset, p, n);
 }
 
 // A block of one's own to write to; what it held is kept unless all of it will be overwritten.
@@ -93,83 +95,101 @@ disk_write(struct disk *d, uint64_t offset, const uint8_t *p, size_t n)
 {
     for (size_t some; n; offset += some, p += some, n -= some) {
         some = part(offset, n);
-        size_t i = (size_t)(offset / DISK_BLOCK);
-        memcpy(own(&d->now[i], some == DISK_BLOCK)->data + offset % DISK_BLOCK, p, some);
-        d->dirty[i] = d->allocated[i] = 1;
+        struct disk_cell *c = sparse_at(&d->cells, offset / DISK_BLOCK);
+        memcpy(own(&c->now, some == DISK_BLOCK)->data + offset % DISK_BLOCK, p, some);
+        c->dirty = c->allocated = true;
     }
 }
 
+// What was never touched stays as it is, a hole.
 void
-disk_zero(struct disk *d, uint64_t offset, size_t n, bool hole)
+disk_zero(struct disk *d, uint64_t offset, uint64_t n, bool hole)
 {
-    for (size_t some; n; offset += some, n -= some) {
-        some = part(offset, n);
-        size_t i = (size_t)(offset / DISK_BLOCK);
+    uint64_t end = offset + n, last = (end + DISK_BLOCK - 1) / DISK_BLOCK;
+    struct disk_cell *c;
+    for (uint64_t i = offset / DISK_BLOCK; (c = next_cell(d, &i, last)); i++) {
+        uint64_t from = i * DISK_BLOCK > offset ? i * DISK_BLOCK : offset;
+        size_t some = part(from, end - from);
         if (some == DISK_BLOCK) {
-            let_go(d->now[i]);
-            d->now[i] = NULL;
-            d->allocated[i] = !hole;
-        } else if (d->now[i]) {
-            memset(own(&d->now[i], false)->data + offset % DISK_BLOCK, 0, some);
+            let_go(c->now);
+            c->now = NULL;
+            c->allocated = !hole;
+        } else if (c->now) {
+            memset(own(&c->now, false)->data + from % DISK_BLOCK, 0, some);
         }
-        d->dirty[i] = 1;
+        c->dirty = true;
     }
 }
 
 void
 disk_flush(struct disk *d)
 {
-    for (size_t i = 0; i < d->n; i++) {
-        if (!d->dirty[i])
+    struct disk_cell *c;
+    for (uint64_t i = 0; (c = next_cell(d, &i, d->cells.items)); i++) {
+        if (!c->dirty)
             continue;
-        let_go(d->safe[i]);
-        d->safe[i] = d->now[i];
-        if (d->safe[i])
-            d->safe[i]->refs++;
-        d->dirty[i] = 0;
+        let_go(c->safe);
+        c->safe = c->now;
+        if (c->safe)
+            c->safe->refs++;
+        c->dirty = false;
     }
 }
 
 void
 disk_flush_fails(struct disk *d)
 {
-    memset(d->dirty, 0, d->n);
+    struct disk_cell *c;
+    for (uint64_t i = 0; (c = next_cell(d, &i, d->cells.items)); i++)
+        c->dirty = false;
 }
 
 void
-disk_make_safe(struct disk *d, uint64_t offset, size_t n)
+disk_make_safe(struct disk *d, uint64_t offset, uint64_t n)
 {
     uint8_t bytes[DISK_BLOCK];
-    for (size_t some; n; offset += some, n -= some) {
-        some = part(offset, n);
-        struct disk_block **at = &d->safe[offset / DISK_BLOCK];
-        disk_read(d, offset, bytes, some);
-        memcpy(own(at, some == DISK_BLOCK)->data + offset % DISK_BLOCK, bytes, some);
+    uint64_t end = offset + n, last = (end + DISK_BLOCK - 1) / DISK_BLOCK;
+    struct disk_cell *c;
+    for (uint64_t i = offset / DISK_BLOCK; (c = next_cell(d, &i, last)); i++) {
+        uint64_t from = i * DISK_BLOCK > offset ? i * DISK_BLOCK : offset;
+        size_t some = part(from, end - from);
+        disk_read(d, from, bytes, some);
+        memcpy(own(&c->safe, some == DISK_BLOCK)->data + from % DISK_BLOCK, bytes, some);
     }
 }
 
-uint32_t
-disk_extent(const struct disk *d, uint64_t offset, uint32_t n, bool *zero, bool *hole)
+static void
+state_of(const struct disk_cell *c, bool *zero, bool *hole)
 {
-    size_t first = (size_t)(offset / DISK_BLOCK), i = first;
-    *zero = !d->now[first];
-    *hole = *zero && !d->allocated[first];
-    uint64_t end = offset + n;
-    while (i * DISK_BLOCK < end && !d->now[i] == *zero && (!d->now[i] && !d->allocated[i]) == *hole)
-        i++;
+    *zero = !c || !c->now;
+    *hole = *zero && (!c || !c->allocated);
+}
+
+uint64_t
+disk_extent(const struct disk *d, uint64_t offset, uint64_t n, bool *zero, bool *hole)
+{
+    uint64_t i = offset / DISK_BLOCK, end = offset + n, last = (end + DISK_BLOCK - 1) / DISK_BLOCK;
+    state_of(sparse_peek(&d->cells, i), zero, hole);
+    for (i++; i * DISK_BLOCK < end; i++) {
+        bool z, h;
+        if (*hole)
+            i = sparse_next(&d->cells, i, last);
+        if (i == last)
+            break;
+        state_of(sparse_peek(&d->cells, i), &z, &h);
+        if (z != *zero || h != *hole)
+            break;
+    }
     uint64_t to = i * DISK_BLOCK < end ? i * DISK_BLOCK : end;
-    return (uint32_t)(to - offset);
+    return to - offset;
 }
 
-bool
-disk_all_zero(const struct disk *d, uint64_t offset, size_t n)
+uint64_t
+disk_next_stored(const struct disk *d, uint64_t offset)
 {
-    uint8_t bytes[DISK_BLOCK];
-    for (size_t some; n; offset += some, n -= some) {
-        some = part(offset, n);
-        disk_read(d, offset, bytes, some);
-        if (!bytes_all_zero(bytes, some))
-            return false;
-    }
-    return true;
+    uint64_t i = offset / DISK_BLOCK;
+    const struct disk_cell *c;
+    while ((c = next_cell(d, &i, d->cells.items)) && !c->now && !c->safe)
+        i++;
+    return i * DISK_BLOCK > offset ? i * DISK_BLOCK : offset;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Dialling, and addresses: both of the one host there is.
+// Dialling, and addresses: both of the hosts that the rig knows.
 #include "fake_io.h"
 
 #include <stdio.h>
@@ -10,6 +10,7 @@ struct fake_host fake_host;
 struct dial {
     struct ring *ring;
     struct timer timer;
+    struct address to;
     nstime deadline;
     dial_done *done;
     void *ctx;
@@ -20,18 +21,17 @@ dialled(struct timer *t)
 {
     struct dial d = *(struct dial *)((char *)t - offsetof(struct dial, timer));
     free((char *)t - offsetof(struct dial, timer));
-    const char *why = "connect to sim:1: timed out";
-    struct sock *s = world.now < d.deadline ? fake_host.connect(&why) : NULL;
+    const char *why = "connect to sim: timed out";
+    struct sock *s = world.now < d.deadline ? fake_host.connect(&d.to, &why) : NULL;
     d.done(d.ctx, s ? s->fd : -1, s ? NULL : why);
 }
 
 struct dial *
 dial_start(struct ring *r, const struct address *to, nstime deadline, dial_done *done, void *ctx)
 {
-    (void)to;
     struct dial *d = calloc(1, sizeof *d);
     expect(d, "out of memory");
-    *d = (struct dial){.ring = r, .deadline = deadline, .done = done, .ctx = ctx};
+    *d = (struct dial){.ring = r, .to = *to, .deadline = deadline, .done = done, .ctx = ctx};
     d->timer.fire = dialled;
     nstime at = world.now + fake_host.delay + chance_below(NS_PER_MS);
     timer_set(r, &d->timer, at < deadline ? at : deadline);

@@ -39,7 +39,7 @@ void fake_ring_free(struct ring *r);
 
 // What a dial reaches: a connected end, or NULL and why not. Set by the rig.
 struct fake_host {
-    struct sock *(*connect)(const char **why);
+    struct sock *(*connect)(const struct address *to, const char **why);
     nstime delay; // of every dial
 };
 extern struct fake_host fake_host;

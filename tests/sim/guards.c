@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Guards of two probes at a time, now of one worker and now of another, while letters cross: no
-// worker may be left with one, nor ever hold more than there is room for.
+// Guards of several at a time, now of one worker and now of another, while letters cross: no two
+// that overlap may be held at once, and no worker may be left with one.
 #include "scenarios.h"
 
 #include "session.h"
@@ -10,13 +10,15 @@ struct holder {
     struct letter letter;
     struct guard_ask *ask;
     struct worker *worker;
-    uint64_t probe;
+    struct range range;
     unsigned left, held, given_up;
-    bool busy, posted;
+    bool busy, posted, has; // `has`: it is held
     nstime until;
 };
 
-static struct holder holders[2];
+#define HOLDERS 5u
+
+static struct holder holders[HOLDERS];
 
 static struct holder *
 holder_of_letter(struct letter *l)
@@ -28,7 +30,11 @@ static void
 held(void *ctx)
 {
     struct holder *h = ctx;
+    for (unsigned i = 0; i < HOLDERS; i++)
+        expect(!holders[i].has || !range_overlaps(holders[i].range, h->range),
+               "two guards that overlap are held at once");
     h->held++;
+    h->has = true;
     h->busy = false;
 }
 
@@ -36,10 +42,10 @@ static void
 take(struct letter *l)
 {
     struct holder *h = holder_of_letter(l);
-    struct range range = {chance_below(8) * MIB, MIB};
     h->posted = false;
-    h->probe = registry_next_probe(rig->registry);
-    struct guard guard = {.export = rig, .probe = h->probe, .range = range};
+    h->range = (struct range){chance_below(8) * MIB, 2 * MIB};
+    struct guard guard = {
+        .export = rig, .probe = registry_next_probe(rig->registry), .range = h->range};
     h->busy = true;
     h->until = world.now + 50 * NS_PER_MS;
     h->ask = guard_hold(h->worker, &guard, held, h);
@@ -51,7 +57,7 @@ give_back(struct letter *l)
     struct holder *h = holder_of_letter(l);
     h->posted = false;
     h->given_up += h->busy;
-    h->busy = false;
+    h->busy = h->has = false;
     guard_release(h->worker, h->ask);
     h->ask = NULL;
 }
@@ -90,13 +96,13 @@ void
 scenario_guards(const char *scenario, uint64_t seed)
 {
     rig_begin(scenario, seed, 64 << 10, 4);
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < HOLDERS; i++) {
         holders[i] = (struct holder){.left = 50};
         holders[i].actor = (struct actor){.can_run = can_run, .run = run, .next_time = next_time};
         world_add(&holders[i].actor);
     }
     rig_run();
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < HOLDERS; i++) {
         expect(holders[i].held + holders[i].given_up == 50, "a guard was neither held nor late");
         expect(holders[i].held > 25, "guards are hardly ever held");
         world_remove(&holders[i].actor);

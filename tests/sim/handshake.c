@@ -2,11 +2,18 @@
 // Handshakes of every kind, good and hopeless, and what is told in them.
 #include "scenarios.h"
 
-// What a client must be told of the upstream's flags (interface.md, zero.md).
+#define KNOWN                                                                                      \
+    (NBD_FLAG_HAS_FLAGS | NBD_FLAG_READ_ONLY | NBD_FLAG_SEND_FLUSH | NBD_FLAG_SEND_FUA |           \
+     NBD_FLAG_ROTATIONAL | NBD_FLAG_SEND_TRIM | NBD_FLAG_SEND_WRITE_ZEROES |                       \
+     NBD_FLAG_CAN_MULTI_CONN | NBD_FLAG_SEND_CACHE)
+
+// What a client with chunks must be told of the upstream's flags (interface.md, zero.md).
 static uint16_t
 flags_to_expect(const struct sim_upstream *u, const struct policy *p)
 {
-    unsigned f = u->flags & ~(unsigned)NBD_FLAG_SEND_FAST_ZERO;
+    unsigned f = (u->flags & KNOWN) | NBD_FLAG_SEND_DF; // READs are put together here
+    if (f & NBD_FLAG_SEND_FLUSH)
+        f |= NBD_FLAG_SEND_FUA; // a FLUSH behind the write keeps that promise
     if (p->read_only)
         return (uint16_t)(f | NBD_FLAG_READ_ONLY);
     bool own = (u->flags & NBD_FLAG_SEND_FAST_ZERO) && (u->flags & NBD_FLAG_SEND_WRITE_ZEROES);
@@ -28,7 +35,8 @@ has_step(const struct client_plan *p, uint32_t option)
 static bool
 can_succeed(const struct client_plan *p, const struct sim_upstream *u)
 {
-    bool known = *p->name == '\0' || p->name[0] == 'd';
+    // An oldstyle server has one export, and no name for it.
+    bool known = *p->name == '\0' || (p->name[0] == 'd' && u->kind != KIND_OLDSTYLE);
     bool asks = has_step(p, NBD_OPT_GO) || has_step(p, NBD_OPT_EXPORT_NAME);
     return known && asks && !u->down;
 }
@@ -36,12 +44,13 @@ can_succeed(const struct client_plan *p, const struct sim_upstream *u)
 static void
 any_trouble(struct client_plan *p, struct sim_upstream *u)
 {
-    switch (chance_below(8)) {
+    switch (chance_below(9)) {
     case 0: p->name = "nosuch"; break;
     case 1: u->down = true; break;
     case 2: p->steps[p->n_steps - 1] = NBD_OPT_ABORT; break;
     case 3: p->n_steps--; break; // it leaves before GO
     case 4: u->no_list = true; break;
+    case 5: p->name = "disk"; break; // oldstyle does not know it
     default: break;
     }
     p->may_be_cut = has_step(p, NBD_OPT_EXPORT_NAME) && !can_succeed(p, u);

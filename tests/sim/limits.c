@@ -63,7 +63,7 @@ set_stall(enum stall stall, struct client_plan *p, struct scripted *script)
     case IN_REQUEST:
         *p = bulk_plan(script, 1, NBD_CMD_WRITE);
         p->may_be_cut = true;
-        p->stalls_sent = client_shakes + chance_between(1, REQUEST_SIZE + MIB - 1);
+        p->stalls_sent = client_shakes + chance_between(1, COMPACT_REQUEST_SIZE + MIB - 1);
         return MAY_END(END_CLIENT_STALLED);
     case NOT_READING:
         p->stops_reading = client_shakes + chance_below(2 * MIB);
@@ -112,7 +112,9 @@ scenario_budgets(const char *scenario, uint64_t seed)
     l->max_in_flight = (unsigned)chance_between(1, 16);
     l->max_in_flight_bytes = chance_between(4096, 512 << 10);
     rig->upstream.jitter_percent = 50;
+    any_formats(&rig->upstream);
     struct client_plan p = sim_client_plan();
+    any_format(&p);
     p.requests = 150;
     p.in_flight = 40;
     p.longest = 128 << 10;
@@ -138,6 +140,7 @@ drain_clients(bool probe, struct scripted *script)
 {
     for (unsigned i = 0; i < 3; i++) {
         struct client_plan p = sim_client_plan();
+        any_format(&p);
         p.requests = 60;
         p.think = 300 * NS_PER_US;
         p.conflicts = probe;
@@ -162,6 +165,7 @@ scenario_drain(const char *scenario, uint64_t seed)
     struct scripted script;
     rig_begin(scenario, seed, probe ? 17 * MIB : MIB, 1 + (unsigned)(seed % 3));
     nstime within = chance_of(30) ? chance_below(20 * NS_PER_MS) : 30 * NS_PER_SEC;
+    any_formats(&rig->upstream);
     drain_clients(probe, &script);
     world_run(world.now + chance_below(60 * NS_PER_MS));
     nstime began = world.now;

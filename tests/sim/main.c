@@ -40,8 +40,13 @@ static void
 tell_counts(void)
 {
 #define N(x) (unsigned long long)rig_counted.x
-    printf("%llu conversations, %llu requests, %llu turns\n", (unsigned long long)rig_runs,
-           (unsigned long long)rig_requests, (unsigned long long)world_steps_of_all);
+    printf("%llu conversations, %llu requests (%llu huge), %llu turns\n",
+           (unsigned long long)rig_runs, (unsigned long long)rig_requests,
+           (unsigned long long)rig_huge, (unsigned long long)world_steps_of_all);
+    printf("upstream: simple %llu, structured %llu, extended %llu\n",
+           (unsigned long long)rig_formats[FORMAT_SIMPLE],
+           (unsigned long long)rig_formats[FORMAT_STRUCTURED],
+           (unsigned long long)rig_formats[FORMAT_EXTENDED]);
     printf("fast zeroes %llu: forwarded %llu, refused %llu, already zero %llu, sampled %llu\n",
            N(fast_zero.requests), N(fast_zero.forwarded), N(fast_zero.refused),
            N(fast_zero.already_zero), N(fast_zero.sampled));

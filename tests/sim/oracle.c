@@ -7,71 +7,7 @@
 #include <wire/names.h>
 #include <wire/nbd.h>
 
-// Stamps ----------------------------------------------------------------------------------
-
-static uint64_t
-word(uint32_t stamp, uint64_t offset)
-{
-    return stamp ? (uint64_t)stamp * UINT64_C(0x9e3779b97f4a7c15) ^ offset : 0;
-}
-
-void
-stamp_fill(uint32_t stamp, uint64_t offset, uint8_t *p, size_t n)
-{
-    for (size_t i = 0; i < n; i += 8) {
-        uint64_t w = word(stamp, offset + i);
-        memcpy(p + i, &w, 8);
-    }
-}
-
-static bool
-holds(const uint8_t *p, uint64_t offset, uint32_t stamp)
-{
-    for (size_t i = 0; i < SECTOR; i += 8) {
-        uint64_t w = word(stamp, offset + i);
-        if (memcmp(p + i, &w, 8) != 0)
-            return false;
-    }
-    return true;
-}
-
-static bool
-among(const struct stamps *s, const uint8_t *p, uint64_t offset)
-{
-    for (unsigned i = 0; i < s->n && s->n < ANYTHING; i++)
-        if (holds(p, offset, s->v[i]))
-            return true;
-    return s->n == ANYTHING;
-}
-
-static void
-add(struct stamps *s, uint32_t stamp)
-{
-    if (s->n == ANYTHING)
-        return;
-    for (unsigned i = 0; i < s->n; i++)
-        if (s->v[i] == stamp)
-            return;
-    if (s->n == STAMPS)
-        s->n = ANYTHING;
-    else
-        s->v[s->n++] = stamp;
-}
-
-static void
-add_all(struct stamps *s, const struct stamps *more)
-{
-    if (more->n == ANYTHING)
-        s->n = ANYTHING;
-    for (unsigned i = 0; i < more->n && s->n < ANYTHING; i++)
-        add(s, more->v[i]);
-}
-
-static void
-set(struct stamps *s, uint32_t stamp)
-{
-    *s = (struct stamps){.n = 1, .v = {stamp}};
-}
+// Sectors ---------------------------------------------------------------------------------
 
 uint32_t
 oracle_stamp(struct oracle *o)
@@ -79,16 +15,11 @@ oracle_stamp(struct oracle *o)
     return ++o->stamps;
 }
 
-// Sectors ---------------------------------------------------------------------------------
-
 void
 oracle_begin(struct oracle *o, struct disk *d)
 {
     *o = (struct oracle){.size = d->size, .disk = d};
-    o->sectors = calloc((size_t)(d->size / SECTOR), sizeof *o->sectors);
-    expect(o->sectors, "out of memory");
-    for (size_t i = 0; i < d->size / SECTOR; i++)
-        o->sectors[i].now.n = o->sectors[i].safe.n = 1;
+    sparse_begin(&o->sectors, d->size / SECTOR, sizeof(struct sector));
 }
 
 static void
@@ -107,7 +38,35 @@ oracle_end(struct oracle *o)
         o->ops = op->next;
         op_free(op);
     }
-    free(o->sectors);
+    sparse_end(&o->sectors);
+}
+
+static const struct sector *
+sector_seen(const struct oracle *o, uint64_t at)
+{
+    static const struct sector fresh = {.now.n = 1, .safe.n = 1};
+    const struct sector *s = sparse_peek(&o->sectors, at / SECTOR);
+    return s && s->now.n ? s : &fresh;
+}
+
+static struct sector *
+sector_at(struct oracle *o, uint64_t at)
+{
+    struct sector *s = sparse_at(&o->sectors, at / SECTOR);
+    if (!s->now.n)
+        s->now.n = s->safe.n = 1;
+    return s;
+}
+
+// The next sector from `at` on of which something may be known.
+static uint64_t
+next_known(const struct oracle *o, uint64_t at)
+{
+    uint64_t end = o->sectors.items, i = sparse_next(&o->sectors, at / SECTOR, end);
+    const struct sector *s;
+    while (i < end && !(s = sparse_peek(&o->sectors, i))->now.n)
+        i = sparse_next(&o->sectors, i + 1, end);
+    return i * SECTOR;
 }
 
 void
@@ -116,11 +75,11 @@ oracle_fill(struct oracle *o, struct range r)
     uint8_t bytes[DISK_BLOCK];
     uint32_t stamp = oracle_stamp(o);
     for (uint64_t at = r.offset; at < range_end(r); at += SECTOR) {
-        struct sector *s = &o->sectors[at / SECTOR];
+        struct sector *s = sector_at(o, at);
         stamp_fill(stamp, at, bytes, SECTOR);
         disk_write(o->disk, at, bytes, SECTOR);
-        set(&s->now, stamp);
-        set(&s->safe, stamp);
+        stamps_set(&s->now, stamp);
+        stamps_set(&s->safe, stamp);
     }
     disk_flush(o->disk);
 }
@@ -159,43 +118,77 @@ oracle_busy(const struct oracle *o, struct range r, bool any)
     return false;
 }
 
-// Replies ---------------------------------------------------------------------------------
+// Checking --------------------------------------------------------------------------------
+
+static bool
+may_hold(struct oracle *o, uint64_t at, const uint8_t *p, bool safe, const struct op *op)
+{
+    const struct sector *s = sector_seen(o, at);
+    if (stamps_among(safe ? &s->safe : &s->now, p, at))
+        return true;
+    if (op && !changes(op->type) && s->written > op->order)
+        return true; // written to meanwhile: it may have seen either
+    for (const struct op *other = o->ops; other; other = other->next)
+        if (other != op && changes(other->type) &&
+            range_overlaps(other->range, (struct range){at, SECTOR}) &&
+            stamp_holds(p, at, other->stamp))
+            return true;
+    return false;
+}
 
 static void
 check_sector(struct oracle *o, uint64_t at, const uint8_t *p, bool safe, const struct op *op)
 {
-    const struct sector *s = &o->sectors[at / SECTOR];
-    struct stamps may = safe ? s->safe : s->now;
-    for (const struct op *other = o->ops; other; other = other->next)
-        if (other != op && changes(other->type) &&
-            range_overlaps(other->range, (struct range){at, SECTOR}))
-            add(&may, other->stamp);
-    if (op && op->type == NBD_CMD_READ && s->written > op->order)
-        return; // written to meanwhile: it may have seen either
-    if (among(&may, p, at))
+    if (may_hold(o, at, p, safe, op))
         return;
+    const struct sector *s = sector_seen(o, at);
+    const struct stamps *may = safe ? &s->safe : &s->now;
     uint64_t first;
     memcpy(&first, p, 8);
     world_fail("offset %llu holds %016llx%s, and may only be of %u stamps, the first %u (%s%s, "
                "error %u)",
                (unsigned long long)at, (unsigned long long)first,
-               holds(p, at, 0) ? " (zeroes)" : "", may.n, may.v[0],
-               safe ? "after a power cut" : "now", op ? nbd_command_name(op->type) : "at the end",
-               op ? op->error : 0);
+               stamp_holds(p, at, 0) ? " (zeroes)" : "", may->n, may->v[0],
+               safe ? "after a power cut: " : "now: ",
+               op ? nbd_command_name(op->type) : "all of the disk", op ? op->error : 0);
 }
 
-// The disk itself, now and after a power cut.
+// The disk itself, now and after a power cut; what nobody ever stored is left out.
 static void
 check_disk(struct oracle *o, struct range r, const struct op *op)
 {
     uint8_t bytes[SECTOR];
+    uint64_t known = 0, stored = 0;
     for (uint64_t at = r.offset; at < range_end(r); at += SECTOR) {
+        if (known < at || !at)
+            known = next_known(o, at);
+        if (stored < at || !at)
+            stored = disk_next_stored(o->disk, at);
+        at = known < stored ? known : stored;
+        if (at >= range_end(r))
+            return;
         disk_read(o->disk, at, bytes, SECTOR);
         check_sector(o, at, bytes, false, op);
         disk_read_safe(o->disk, at, bytes, SECTOR);
         check_sector(o, at, bytes, true, op);
     }
 }
+
+void
+oracle_told_zero(struct oracle *o, const struct op *op, struct range r)
+{
+    static const uint8_t zeroes[SECTOR];
+    for (uint64_t at = next_known(o, r.offset); at < range_end(r); at = next_known(o, at + SECTOR))
+        check_sector(o, at, zeroes, false, op);
+}
+
+void
+oracle_check_all(struct oracle *o)
+{
+    check_disk(o, (struct range){0, o->size}, NULL);
+}
+
+// Replies ---------------------------------------------------------------------------------
 
 static void
 read_done(struct oracle *o, struct op *op)
@@ -205,24 +198,38 @@ read_done(struct oracle *o, struct op *op)
 }
 
 static void
+sector_written(struct oracle *o, struct sector *s, const struct op *op)
+{
+    struct stamps old = s->now;
+    bool trim = op->type == NBD_CMD_TRIM;
+    stamps_set(&s->now, op->stamp);
+    // Another that ended while this one was under way may have come after it; and one that failed
+    // has been done, in part or not at all.
+    if (s->written > op->order || op->error || trim)
+        stamps_add_all(&s->now, &old);
+    // A FLUSH that failed meanwhile, of whomever, may have lost it, and says so to nobody else.
+    bool over = !trim && !op->error; // what was there before is gone, whatever became of it
+    s->lost = op->began <= o->flush_failed_at || (s->lost && !over);
+    // Of what was trimmed nothing is promised, so FUA has nothing to keep there.
+    if (op->flags & NBD_CMD_FLAG_FUA && !op->error && !s->lost && !trim)
+        s->safe = s->now;
+    else
+        stamps_add_all(&s->safe, &s->now);
+    s->writer = op->client;
+    s->written = ++o->orders;
+}
+
+static void
 write_done(struct oracle *o, struct op *op)
 {
     for (uint64_t at = op->range.offset; at < range_end(op->range); at += SECTOR) {
-        struct sector *s = &o->sectors[at / SECTOR];
-        struct stamps old = s->now;
-        set(&s->now, op->stamp);
-        // Another that ended while this one was under way may have come after it; and one that
-        // failed has been done, in part or not at all.
-        if (s->written > op->order || op->error || op->type == NBD_CMD_TRIM)
-            add_all(&s->now, &old);
-        if (op->flags & NBD_CMD_FLAG_FUA && !op->error)
-            s->safe = s->now;
-        else
-            add_all(&s->safe, &s->now);
-        s->lost = false;
-        s->writer = op->client;
-        s->written = ++o->orders;
+        if (!op->stamp) // zeroes on what is fresh change nothing
+            at = next_known(o, at);
+        if (at < range_end(op->range))
+            sector_written(o, sector_at(o, at), op);
     }
+    if (op->flags & NBD_CMD_FLAG_FUA && !op->error)
+        check_disk(o, op->range, NULL);
 }
 
 // A FLUSH that failed may have lost what anybody had written and nobody had flushed; and a FUA may
@@ -230,8 +237,8 @@ write_done(struct oracle *o, struct op *op)
 static void
 flush_failed(struct oracle *o)
 {
-    for (size_t i = 0; i < o->size / SECTOR; i++) {
-        struct sector *s = &o->sectors[i];
+    for (uint64_t at = next_known(o, 0); at < o->size; at = next_known(o, at + SECTOR)) {
+        struct sector *s = sector_at(o, at);
         if (memcmp(&s->safe, &s->now, sizeof s->now) == 0)
             continue;
         s->safe.n = ANYTHING;
@@ -239,17 +246,21 @@ flush_failed(struct oracle *o)
     }
 }
 
+#define SMALL (2u << 20) // a disk that is looked at whole at every FLUSH
+
 // What this client had been told to be written before it asked is safe now.
 static void
 flush_done(struct oracle *o, const struct op *op)
 {
     if (world.now == o->flush_failed_at)
         return; // which of the two came first is not known
-    for (size_t i = 0; i < o->size / SECTOR; i++) {
-        struct sector *s = &o->sectors[i];
+    for (uint64_t at = next_known(o, 0); at < o->size; at = next_known(o, at + SECTOR)) {
+        struct sector *s = sector_at(o, at);
         if (s->writer == op->client && s->written <= op->order && !s->lost)
             s->safe = s->now;
     }
+    if (o->size <= SMALL)
+        oracle_check_all(o);
 }
 
 static bool
@@ -281,7 +292,7 @@ oracle_done(struct oracle *o, struct op *op, uint32_t error)
     while (*p != op)
         p = &(*p)->next;
     *p = op->next;
-    bool persists = op->type == NBD_CMD_FLUSH || (op->flags & NBD_CMD_FLAG_FUA);
+    bool fua = op->flags & NBD_CMD_FLAG_FUA && (error == NBD_EIO || error == NBD_ENOSPC);
     if (refused(op))
         check_disk(o, op->range, op);
     else if (changes(op->type))
@@ -290,48 +301,73 @@ oracle_done(struct oracle *o, struct op *op, uint32_t error)
         flush_done(o, op);
     else if (op->type == NBD_CMD_READ && !error)
         read_done(o, op);
-    if (error == NBD_EIO && persists)
+    if (fua || (op->type == NBD_CMD_FLUSH && error))
         flush_failed(o);
     op_free(op);
 }
 
 // Upstream --------------------------------------------------------------------------------
 
+// A WRITE in whole blocks where a client has asked for less: around that, what the disk holds.
+static bool
+is_repaired(const struct oracle *o, const struct op *op, struct range r)
+{
+    uint64_t overhang = o->repair ? o->repair - 1 : 0;
+    if (!o->repair || r.offset % o->repair || range_end(r) % o->repair)
+        return false;
+    return range_overlaps(op->range, r) && r.offset + overhang >= op->range.offset &&
+           range_end(r) <= range_end(op->range) + overhang;
+}
+
+static bool
+written_for(const struct oracle *o, const struct op *op, struct range r, const uint8_t *p)
+{
+    bool zero = op->type == NBD_CMD_WRITE_ZEROES;
+    bool whole = r.offset == op->range.offset && r.length == op->range.length;
+    if (!whole && !(zero && range_contains(op->range, r)) && !is_repaired(o, op, r))
+        return false;
+    uint8_t bytes[SECTOR];
+    for (uint64_t at = r.offset; at < range_end(r); at += SECTOR) {
+        const uint8_t *now = p + (at - r.offset);
+        if (range_contains(op->range, (struct range){at, SECTOR})) {
+            if (!zero && !stamp_holds(now, at, op->stamp))
+                return false; // a probe writes back what it finds, so zeroes may be anything
+            continue;
+        }
+        disk_read(o->disk, at, bytes, SECTOR);
+        if (memcmp(bytes, now, SECTOR) != 0)
+            return false;
+    }
+    return true;
+}
+
 static bool
 asked_for(const struct oracle *o, const struct op *op, uint16_t type, struct range r,
           const uint8_t *p, uint64_t (*sent_by)(unsigned client))
 {
-    (void)o;
     if (sent_by(op->client) < op->ends_at)
         return false;
-    if (op->type == NBD_CMD_WRITE_ZEROES)
-        return type != NBD_CMD_TRIM && range_contains(op->range, r);
-    if (op->type != type || op->range.offset != r.offset || op->range.length != r.length)
-        return false;
-    for (uint64_t at = 0; p && at < r.length; at += SECTOR)
-        if (!holds(p + at, r.offset + at, op->stamp))
-            return false;
-    return true;
+    if (type == NBD_CMD_WRITE)
+        return (op->type == NBD_CMD_WRITE || op->type == NBD_CMD_WRITE_ZEROES) &&
+               written_for(o, op, r, p);
+    return op->type == type && range_contains(op->range, r);
 }
 
 void
 oracle_upstream(struct oracle *o, uint16_t type, uint16_t flags, struct range r, const uint8_t *p,
                 uint64_t (*sent_by)(unsigned client))
 {
+    bool lost = false;
     for (const struct op *op = o->ops; op; op = op->next) {
         if (!asked_for(o, op, type, r, p, sent_by))
             continue;
-        bool durable = op->type == NBD_CMD_WRITE_ZEROES || !(op->flags & NBD_CMD_FLAG_FUA) ||
-                       (flags & NBD_CMD_FLAG_FUA);
-        expect(durable, "a FUA was lost on the way");
-        return;
+        // What goes in pieces may be made durable behind the last of them.
+        if (op->type == NBD_CMD_WRITE_ZEROES || o->repair || !(op->flags & NBD_CMD_FLAG_FUA) ||
+            (flags & NBD_CMD_FLAG_FUA))
+            return;
+        lost = true;
     }
+    expect(!lost, "a FUA was lost on the way");
     world_fail("%s offset %llu length %llu reached upstream, and no client is asking for that",
                nbd_command_name(type), (unsigned long long)r.offset, (unsigned long long)r.length);
-}
-
-void
-oracle_check_all(struct oracle *o)
-{
-    check_disk(o, (struct range){0, o->size}, NULL);
 }

@@ -33,8 +33,8 @@ one_zero(struct scripted *script, uint16_t flags)
     script->offset = chance_below(DISK / 2 - ZERO / 2) / SECTOR * SECTOR;
     p.script = script;
     p.n_script = 1;
-    if (chance_of(50)) // no base:allocation
-        plan_steps(&p, 1, (uint32_t[]){NBD_OPT_GO});
+    any_format(&p);
+    any_formats(&rig->upstream);
     p.leave = (enum leave)chance_below(2);
     return p;
 }
@@ -66,6 +66,7 @@ scenario_probe_truth(const char *scenario, uint64_t seed)
         flags &= (uint16_t)~NBD_CMD_FLAG_NO_HOLE;
     struct client_plan p = one_zero(&script, flags);
     p.block_size = true;
+    p.lied_to = rig->upstream.status_lies;
     script.offset = script.offset / DISK_BLOCK * DISK_BLOCK;
     struct sim_client *c = rig_client(&p, 0);
     rig_run();

@@ -12,7 +12,7 @@
 struct rig *rig;
 struct export_counters rig_counted;
 uint64_t rig_endings[SESSION_ENDINGS_COUNT];
-uint64_t rig_requests, rig_runs;
+uint64_t rig_requests, rig_huge, rig_runs, rig_formats[3];
 static char state_dir[64];
 
 static void
@@ -36,11 +36,12 @@ make_state_dir(void)
 }
 
 static struct sock *
-reach(const char **why)
+reach(const struct address *to, const char **why)
 {
-    struct sock *s = sim_upstream_connect(&rig->upstream);
+    bool first = strcmp(to->port, "1") == 0;
+    struct sock *s = sim_upstream_connect(first ? &rig->upstream : &rig->other->upstream);
     if (!s)
-        *why = "connect to sim:1: Connection refused";
+        *why = "connect to sim: Connection refused";
     return s;
 }
 
@@ -58,9 +59,9 @@ keep_settings(struct settings *s)
 }
 
 static void
-set_defaults(struct rig *r)
+set_upstream(struct upstream_settings *u, char *name, const char *port)
 {
-    r->upstream_settings = (struct upstream_settings){
+    *u = (struct upstream_settings){
         .connect_timeout = 5 * NS_PER_SEC,
         .policy.zero = {.policy = ZERO_MEASURE,
                         .ratio = 0.30,
@@ -69,10 +70,16 @@ set_defaults(struct rig *r)
                         .probe_bytes = 32 * MIB,
                         .max_zero = 32 * MIB},
     };
+    u->name = name;
+    u->uri.address = (struct address){.kind = ADDRESS_TCP, .host = "sim"};
+    snprintf(u->uri.address.port, sizeof u->uri.address.port, "%s", port);
+}
+
+static void
+set_defaults(struct rig *r)
+{
     static char up[] = "up", in[] = LISTENER;
-    r->upstream_settings.name = up;
-    r->upstream_settings.uri.address =
-        (struct address){.kind = ADDRESS_TCP, .host = "sim", .port = "1"};
+    set_upstream(&r->upstream_settings, up, "1");
     r->listener = (struct listener_settings){
         .counters = &r->counters, .name = in, .upstream = &r->upstream_settings};
     r->settings.limits = (struct limits){.handshake_timeout = 10 * NS_PER_SEC,
@@ -87,7 +94,11 @@ set_defaults(struct rig *r)
     r->settings.n_listeners = 1;
     r->settings.upstreams = &r->upstream_settings;
     r->settings.n_upstreams = 1;
+    r->settings.exports = r->exports;
+    r->shown_by[0] = &r->listener;
 }
+
+#define FILLED (64u * MIB) // a larger disk begins empty
 
 void
 rig_begin(const char *scenario, uint64_t seed, uint64_t size, unsigned workers)
@@ -102,7 +113,8 @@ rig_begin(const char *scenario, uint64_t seed, uint64_t size, unsigned workers)
     oracle_begin(&r->oracle, &r->disk);
     sim_upstream_begin(&r->upstream, &r->disk, &r->oracle);
     r->upstream.sent_by = sent_by;
-    oracle_fill(&r->oracle, (struct range){0, size});
+    if (size <= FILLED)
+        oracle_fill(&r->oracle, (struct range){0, size});
     fake_host = (struct fake_host){.connect = reach};
     r->registry = registry_new(state_dir, workers);
     expect(r->registry, "out of memory");
@@ -112,6 +124,47 @@ rig_begin(const char *scenario, uint64_t seed, uint64_t size, unsigned workers)
         r->workers[i] = worker_new(r->rings[i], r->registry, i);
         expect(r->workers[i], "out of memory");
     }
+}
+
+struct site *
+rig_other(uint64_t size)
+{
+    static char name[] = "up2";
+    struct site *o = rig->other = calloc(1, sizeof *o);
+    expect(o, "out of memory");
+    set_upstream(&o->settings, name, "2");
+    disk_begin(&o->disk, size);
+    oracle_begin(&o->oracle, &o->disk);
+    sim_upstream_begin(&o->upstream, &o->disk, &o->oracle);
+    o->upstream.name = "other";
+    o->upstream.sent_by = sent_by;
+    oracle_fill(&o->oracle, (struct range){0, size});
+    return o;
+}
+
+void
+rig_repairs(void)
+{
+    struct sim_upstream *u = &rig->upstream;
+    u->kind = KIND_FIXED;
+    u->no_go = false;
+    u->has_block_size = u->rigid = true;
+    u->minimum = u->preferred = DISK_BLOCK;
+    rig->upstream_settings.policy.repair = true;
+}
+
+struct export_settings *
+rig_export(const char *name, const struct upstream_settings *u, const char *upstream_name)
+{
+    expect(rig->settings.n_exports < EXPORTS_MAX, "too many exports");
+    struct export_settings *e = &rig->exports[rig->settings.n_exports++];
+    *e = (struct export_settings){.name = bytes_str(name),
+                                  .upstream_name = bytes_str(upstream_name),
+                                  .upstream = u,
+                                  .listeners = rig->shown_by,
+                                  .n_listeners = 1,
+                                  .policy = u->policy};
+    return e;
 }
 
 // Clients -----------------------------------------------------------------------------------
@@ -147,15 +200,32 @@ connect_client(struct sim_client *c)
     ring_post(rig->rings[w], &a->letter);
 }
 
-struct sim_client *
-rig_client(const struct client_plan *plan, int worker)
+static struct sim_client *
+add_client(const struct client_plan *plan, int worker, struct oracle *oracle)
 {
     unsigned i = rig->n_clients;
     expect(i < CLIENTS_MAX, "too many clients");
     worker_of[i] = worker < 0 ? (unsigned)chance_below(rig->n_workers) : (unsigned)worker;
-    struct sim_client *c = sim_client_new(i, plan, &rig->oracle, connect_client);
+    struct sim_client *c = sim_client_new(i, plan, oracle, connect_client);
     rig->clients[rig->n_clients++] = c;
     return c;
+}
+
+struct sim_client *
+rig_client(const struct client_plan *plan, int worker)
+{
+    // What the configuration says now is what the first client meets.
+    rig->upstream.max_zero = rig->upstream_settings.policy.zero.max_zero;
+    if (rig->upstream_settings.policy.repair)
+        rig->oracle.repair = rig->upstream.minimum;
+    return add_client(plan, worker, &rig->oracle);
+}
+
+struct sim_client *
+rig_client_of_other(const struct client_plan *plan, int worker)
+{
+    rig->other->upstream.max_zero = rig->other->settings.policy.zero.max_zero;
+    return add_client(plan, worker, &rig->other->oracle);
 }
 
 // Draining ----------------------------------------------------------------------------------
@@ -242,10 +312,18 @@ rig_check(uint64_t allowed)
     expect(atomic_load(&r->settings.refs) == 1, "settings are still referred to");
     expect(!r->upstream.live, "%u upstream connections are left over", r->upstream.live);
     oracle_check_all(&r->oracle);
+    if (r->other) {
+        expect(!r->other->upstream.live, "connections to the other upstream are left over");
+        oracle_check_all(&r->other->oracle);
+    }
+    for (unsigned f = 0; f <= FORMAT_EXTENDED; f++)
+        rig_formats[f] += r->upstream.begun[f];
     export_counters_merge(&rig_counted, &r->counted);
     rig_runs++;
-    for (unsigned i = 0; i < r->n_clients; i++)
+    for (unsigned i = 0; i < r->n_clients; i++) {
         rig_requests += r->clients[i]->issued;
+        rig_huge += r->clients[i]->asked_huge;
+    }
 }
 
 void
@@ -262,10 +340,17 @@ rig_end(void)
     for (unsigned i = 0; i < r->n_clients; i++)
         sim_client_free(r->clients[i]);
     sim_upstream_end(&r->upstream);
+    if (r->other)
+        sim_upstream_end(&r->other->upstream);
     unsigned open = socks_clear();
     expect(!open, "%u connections were never closed", open);
     oracle_end(&r->oracle);
     disk_end(&r->disk);
+    if (r->other) {
+        oracle_end(&r->other->oracle);
+        disk_end(&r->other->disk);
+        free(r->other);
+    }
     free(r);
     rig = NULL;
 }

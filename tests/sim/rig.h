@@ -17,10 +17,21 @@
 #define CLIENTS_MAX 8
 #define MIB         (1u << 20)
 
+// A second upstream behind the same listener.
+struct site {
+    struct disk disk;
+    struct oracle oracle;
+    struct sim_upstream upstream;
+    struct upstream_settings settings;
+};
+
+#define EXPORTS_MAX 4
+
 struct rig {
     struct disk disk;
     struct oracle oracle;
     struct sim_upstream upstream;
+    struct site *other; // NULL: there is none
     struct registry *registry;
     unsigned n_workers;
     struct ring *rings[RINGS_MAX];
@@ -28,6 +39,8 @@ struct rig {
     struct settings settings;
     struct upstream_settings upstream_settings;
     struct listener_settings listener;
+    const struct listener_settings *shown_by[1];
+    struct export_settings exports[EXPORTS_MAX];
     struct listener_counters counters;
     unsigned n_clients;
     struct sim_client *clients[CLIENTS_MAX];
@@ -47,13 +60,23 @@ extern struct rig *rig; // the one of this run
 // What all runs have counted, for people: a scenario that never meets its case proves nothing.
 extern struct export_counters rig_counted;
 extern uint64_t rig_endings[SESSION_ENDINGS_COUNT];
-extern uint64_t rig_requests, rig_runs;
+extern uint64_t rig_requests, rig_huge, rig_runs; // huge: above 32 bits
+extern uint64_t rig_formats[3];                   // upstream connections in transmission
 
-// A disk of `size` bytes full of data, an upstream with everything but FAST_ZERO, and the defaults
-// of interface.md; to be changed before the first client is added.
+// A disk of `size` bytes full of data (or, above 64 MiB, empty), an upstream with everything but
+// FAST_ZERO, and the defaults of interface.md; to be changed before the first client is added.
 void rig_begin(const char *scenario, uint64_t seed, uint64_t size, unsigned workers);
-// Any worker; `worker` below 0: by chance.
+// The second upstream, whose export is called "other"; only exports lead there.
+struct site *rig_other(uint64_t size);
+// The first upstream has blocks of 4096 bytes and insists on them; block-size = repair is set.
+void rig_repairs(void);
+// An [export] section: clients' `name` is the export `upstream_name` of that upstream.
+struct export_settings *rig_export(const char *name, const struct upstream_settings *u,
+                                   const char *upstream_name);
+// Any worker; `worker` below 0: by chance. The client is served by the first upstream, or the
+// other.
 struct sim_client *rig_client(const struct client_plan *plan, int worker);
+struct sim_client *rig_client_of_other(const struct client_plan *plan, int worker);
 void rig_drain(unsigned worker, nstime within);
 // Runs until nothing happens any more.
 void rig_run(void);

@@ -18,6 +18,30 @@ plan_steps(struct client_plan *p, unsigned n, const uint32_t *steps)
     memcpy(p->steps, steps, n * sizeof *steps);
 }
 
+void
+plan_format(struct client_plan *p, enum wire_format f, unsigned n, const uint32_t *steps)
+{
+    p->n_steps = 0;
+    if (f == FORMAT_EXTENDED)
+        p->steps[p->n_steps++] = NBD_OPT_EXTENDED_HEADERS;
+    else if (f == FORMAT_STRUCTURED)
+        p->steps[p->n_steps++] = NBD_OPT_STRUCTURED_REPLY;
+    for (unsigned i = 0; i < n; i++)
+        p->steps[p->n_steps++] = steps[i];
+}
+
+enum wire_format
+plan_speaks(const struct client_plan *p)
+{
+    enum wire_format f = FORMAT_SIMPLE;
+    for (unsigned i = 0; i < p->n_steps; i++)
+        if (p->steps[i] == NBD_OPT_EXTENDED_HEADERS)
+            return FORMAT_EXTENDED;
+        else if (p->steps[i] == NBD_OPT_STRUCTURED_REPLY)
+            f = FORMAT_STRUCTURED;
+    return f;
+}
+
 struct client_plan
 sim_client_plan(void)
 {
@@ -37,7 +61,7 @@ sim_client_plan(void)
 }
 
 void
-client_say(struct sim_client *c, const void *p, size_t n)
+sim_client_say(struct sim_client *c, const void *p, size_t n)
 {
     if (c->out_len + n > c->out_cap) {
         c->out_cap = 2 * (c->out_len + n);
@@ -62,6 +86,16 @@ leave(struct sim_client *c)
     sock_close(c->sock);
 }
 
+// Half a block status cannot be made whole; everything else can.
+static bool
+may_be_broken_off(const struct sim_client *c)
+{
+    size_t left = c->in_len - c->in_head;
+    if (left < chunk_size(c->format))
+        return !left;
+    return reply_decode(c->in + c->in_head).type == status_chunk_type(c->format);
+}
+
 // The proxy closed the connection.
 static void
 closed(struct sim_client *c)
@@ -69,6 +103,9 @@ closed(struct sim_client *c)
     bool fine = c->disc_sent || c->plan.may_be_cut || c->sock->dead;
     expect(fine, "client %u: the proxy closed the connection, %u requests in flight", c->index,
            c->in_flight);
+    bool gone = c->sock->reset || c->sock->dead;
+    expect(!c->plan.sound || gone || c->format == FORMAT_SIMPLE || may_be_broken_off(c),
+           "client %u: the proxy closed the connection inside a chunk", c->index);
     c->cut = !c->disc_sent;
     leave(c);
 }
@@ -85,12 +122,12 @@ is_finished(const struct sim_client *c)
 static void
 say_goodbye(struct sim_client *c)
 {
-    uint8_t b[REQUEST_SIZE];
+    uint8_t b[REQUEST_SIZE_MAX];
     if (c->plan.leave == LEAVE_EOF || c->state == CLIENT_OPTION) {
         leave(c);
     } else if (c->plan.leave == LEAVE_DISC) {
-        request_encode(b, &(struct request){.type = NBD_CMD_DISC});
-        client_say(c, b, sizeof b);
+        request_encode(c->format, b, &(struct request){.type = NBD_CMD_DISC});
+        sim_client_say(c, b, request_size(c->format));
         c->disc_sent = true;
     }
 }
@@ -123,7 +160,7 @@ can_run(struct actor *a)
         return true;
     if (c->sock->closed)
         return true;
-    return may_read(c) || may_send(c) || client_can_issue(c) ||
+    return may_read(c) || may_send(c) || sim_client_can_issue(c) ||
            (is_finished(c) && !c->disc_sent && c->plan.leave != LEAVE_STAY);
 }
 
@@ -169,11 +206,11 @@ parse(struct sim_client *c)
         struct bytes in = bytes_of(c->in + c->in_head, c->in_len - c->in_head);
         size_t used = 0;
         if (c->state == CLIENT_GREETING)
-            more = client_greeting(c, in, &used);
+            more = sim_client_greeting(c, in, &used);
         else if (c->state == CLIENT_OPTION)
-            more = client_option_reply(c, in, &used);
+            more = sim_client_option_reply(c, in, &used);
         else
-            more = client_reply(c, in, &used);
+            more = sim_client_reply(c, in, &used);
         c->in_head += used;
     }
     if (c->in_head == c->in_len)
@@ -222,8 +259,8 @@ run(struct actor *a)
         receive(c);
     if (c->state != CLIENT_LEFT && !c->sock->closed)
         parse(c);
-    if (c->state != CLIENT_LEFT && !c->sock->closed && client_can_issue(c))
-        client_issue(c);
+    if (c->state != CLIENT_LEFT && !c->sock->closed && sim_client_can_issue(c))
+        sim_client_issue(c);
     if (c->state != CLIENT_LEFT && !c->sock->closed && is_finished(c) && !c->disc_sent &&
         c->plan.leave != LEAVE_STAY)
         say_goodbye(c);

@@ -15,32 +15,36 @@ enum leave { LEAVE_DISC, LEAVE_EOF, LEAVE_ABORT, LEAVE_STAY };
 
 struct scripted {
     uint16_t type, flags;
-    uint64_t offset;
-    uint32_t length;
+    uint64_t offset, length;
     nstime pause; // before it
     bool alone;   // not before all others are answered
 };
 
-#define STEPS_MAX 24 // options of one client
+#define STEPS_MAX  24 // options of one client
+#define LISTED_MAX 8
 
 struct client_plan {
     nstime start;
     // Options, in this order; the last is GO or EXPORT_NAME unless the client leaves before it.
     uint32_t steps[STEPS_MAX];
     unsigned n_steps;
-    const char *name;        // of the export
-    bool no_zeroes;          // agreed
-    bool block_size;         // asks for it, and keeps to it
-    bool other_context;      // SET_META_CONTEXT asks for sim:other, too
-    bool no_allocation;      // and not for base:allocation
-    uint16_t expected_flags; // 0: not checked
+    const char *name;                      // of the export
+    const char *names[STEPS_MAX];          // what a step asks of instead
+    uint64_t (*size_of)(const char *name); // if the sizes of exports differ
+    bool no_zeroes;                        // agreed
+    bool block_size;                       // asks for it, and keeps to it
+    bool other_context;                    // SET_META_CONTEXT asks for sim:other, too
+    bool no_allocation;                    // and not for base:allocation
+    uint16_t expected_flags;               // 0: not checked
 
     // Requests: a script, or so many by chance.
     const struct scripted *script;
     unsigned n_script;
     unsigned requests, in_flight;
     struct range region; // which they keep to
-    uint32_t longest, align;
+    uint64_t longest;    // of what carries data, and in the compact formats of everything
+    uint32_t align;
+    unsigned huge_percent; // extended: how often a request without data is as long as the region
     uint16_t types;        // a bit for each command that is sent
     unsigned fast_percent; // of the WRITE_ZEROES
     bool conflicts;        // may overlap what others have in flight
@@ -54,6 +58,8 @@ struct client_plan {
     uint64_t stalls_sent;   // sends nothing more behind so many bytes; NEVER
     uint64_t stops_reading; // behind so many bytes; NEVER
     bool may_be_cut;        // the proxy may close, or answer with errors: something else went wrong
+    bool lied_to;           // upstream says of data that it is zeroes
+    bool sound;             // and when it closes, not inside a chunk
 };
 
 enum client_state {
@@ -81,8 +87,12 @@ struct sim_client {
 
     // Agreed.
     unsigned step;
-    bool structured, allocation, other, was_refused;
+    enum wire_format format;
+    bool allocation, other, was_refused;
     uint32_t allocation_id, other_id;
+    const char *contexts_of;
+    char listed[LISTED_MAX][32]; // names of the last LIST
+    unsigned n_listed;
     uint64_t size;
     uint16_t flags;
     uint32_t minimum, maximum;
@@ -91,7 +101,7 @@ struct sim_client {
     uint16_t info_flags;
 
     uint64_t next_cookie;
-    unsigned issued, in_flight, most_in_flight, unanswered;
+    unsigned issued, in_flight, most_in_flight, unanswered, asked_huge;
     uint64_t answered, errors, refused; // replies; of them errors; of them ENOTSUP
     bool disc_sent, cut;                // it said so; the proxy closed before
 };
@@ -102,13 +112,17 @@ void sim_client_free(struct sim_client *c);
 struct client_plan sim_client_plan(void); // one that negotiates with GO and does nothing
 void plan_steps(struct client_plan *p, unsigned n, const uint32_t *steps);
 
+// The steps that agree on a format, then `n` more.
+void plan_format(struct client_plan *p, enum wire_format f, unsigned n, const uint32_t *steps);
+// What a client that goes these steps will speak.
+enum wire_format plan_speaks(const struct client_plan *p);
+
 // Between its files.
-void client_say(struct sim_client *c, const void *p, size_t n);
-void client_greet(struct sim_client *c);
-bool client_greeting(struct sim_client *c, struct bytes in, size_t *used);
-bool client_option_reply(struct sim_client *c, struct bytes in, size_t *used);
-bool client_can_issue(const struct sim_client *c);
-void client_issue(struct sim_client *c);
-bool client_reply(struct sim_client *c, struct bytes in, size_t *used);
+void sim_client_say(struct sim_client *c, const void *p, size_t n);
+bool sim_client_greeting(struct sim_client *c, struct bytes in, size_t *used);
+bool sim_client_option_reply(struct sim_client *c, struct bytes in, size_t *used);
+bool sim_client_can_issue(const struct sim_client *c);
+void sim_client_issue(struct sim_client *c);
+bool sim_client_reply(struct sim_client *c, struct bytes in, size_t *used);
 
 #endif

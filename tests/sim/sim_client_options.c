@@ -9,7 +9,7 @@
 static void next_option(struct sim_client *c);
 
 bool
-client_greeting(struct sim_client *c, struct bytes in, size_t *used)
+sim_client_greeting(struct sim_client *c, struct bytes in, size_t *used)
 {
     if (in.len < 18)
         return false;
@@ -20,7 +20,7 @@ client_greeting(struct sim_client *c, struct bytes in, size_t *used)
     *used = 18;
     uint8_t flags[4];
     put_be32(flags, NBD_FLAG_FIXED_NEWSTYLE | (c->plan.no_zeroes ? NBD_FLAG_NO_ZEROES : 0));
-    client_say(c, flags, sizeof flags);
+    sim_client_say(c, flags, sizeof flags);
     c->state = CLIENT_OPTION;
     next_option(c);
     return true;
@@ -36,14 +36,21 @@ ask(struct sim_client *c, uint32_t option, const struct out *data)
     out_be64(&out, NBD_OPTION_MAGIC);
     out_be32(&out, option);
     out_be32(&out, (uint32_t)data->len);
-    client_say(c, b, sizeof b);
-    client_say(c, data->p, data->len);
+    sim_client_say(c, b, sizeof b);
+    sim_client_say(c, data->p, data->len);
+}
+
+static const char *
+name_of_step(const struct sim_client *c)
+{
+    const char *own = c->plan.names[c->step];
+    return own ? own : c->plan.name;
 }
 
 static void
 put_name(struct sim_client *c, struct out *out)
 {
-    struct bytes name = bytes_str(c->plan.name);
+    struct bytes name = bytes_str(name_of_step(c));
     out_be32(out, (uint32_t)name.len);
     out_bytes(out, name);
 }
@@ -60,7 +67,7 @@ put_data(struct sim_client *c, uint32_t option, struct out *out)
 {
     bool set = option == NBD_OPT_SET_META_CONTEXT;
     switch (option) {
-    case NBD_OPT_EXPORT_NAME: out_bytes(out, bytes_str(c->plan.name)); break;
+    case NBD_OPT_EXPORT_NAME: out_bytes(out, bytes_str(name_of_step(c))); break;
     case NBD_OPT_INFO:
     case NBD_OPT_GO:
         put_name(c, out);
@@ -80,6 +87,7 @@ put_data(struct sim_client *c, uint32_t option, struct out *out)
             put_query(out, "base:allocation");
         break;
     case NBD_OPT_STRUCTURED_REPLY:
+    case NBD_OPT_EXTENDED_HEADERS:
     case NBD_OPT_LIST:
     case NBD_OPT_ABORT: break;
     default: out_bytes(out, bytes_str("whatever")); break; // the proxy must refuse it
@@ -94,8 +102,12 @@ next_option(struct sim_client *c)
     uint8_t b[256];
     struct out out = out_of(b, sizeof b);
     uint32_t option = c->plan.steps[c->step];
-    if (option == NBD_OPT_SET_META_CONTEXT)
+    if (option == NBD_OPT_SET_META_CONTEXT) {
         c->allocation = c->other = false;
+        c->contexts_of = name_of_step(c);
+    }
+    if (option == NBD_OPT_LIST)
+        c->n_listed = 0;
     put_data(c, option, &out);
     ask(c, option, &out);
     c->disc_sent |= option == NBD_OPT_ABORT;
@@ -106,12 +118,15 @@ next_option(struct sim_client *c)
 static void
 check_export(struct sim_client *c, uint32_t option, uint64_t size, uint16_t flags)
 {
-    expect(size == c->oracle->size, "the export's size is told as %llu", (unsigned long long)size);
+    uint64_t right = c->plan.size_of ? c->plan.size_of(name_of_step(c)) : c->oracle->size;
+    expect(size == right, "the export's size is told as %llu", (unsigned long long)size);
     uint16_t expected = c->plan.expected_flags;
-    if (!c->structured)
+    if (c->format == FORMAT_SIMPLE)
         expected &= (uint16_t)~NBD_FLAG_SEND_DF;
-    expect(!expected || flags == expected, "the export's flags are told as 0x%x", flags);
-    if (c->info_seen)
+    expect(!expected || flags == expected, "the export's flags are told as 0x%x, not 0x%x", flags,
+           expected);
+    expect(c->format != FORMAT_SIMPLE || !(flags & NBD_FLAG_SEND_DF), "DF without chunks");
+    if (c->info_seen && !c->plan.size_of)
         expect(flags == c->info_flags, "INFO and GO do not agree");
     c->info_seen = option == NBD_OPT_INFO;
     c->info_flags = flags;
@@ -159,13 +174,22 @@ take_context(struct sim_client *c, uint32_t option, struct bytes data)
 }
 
 static void
+take_server(struct sim_client *c, struct bytes data)
+{
+    expect(data.len >= 4 && get_be32(data.p) <= data.len - 4, "malformed SERVER");
+    size_t n = get_be32(data.p);
+    expect(c->n_listed < LISTED_MAX && n < sizeof c->listed[0], "more listed than there is");
+    memcpy(c->listed[c->n_listed], data.p + 4, n);
+    c->listed[c->n_listed++][n] = '\0';
+}
+
+static void
 take_item(struct sim_client *c, uint32_t option, uint32_t type, struct bytes data)
 {
     bool meta = option == NBD_OPT_SET_META_CONTEXT || option == NBD_OPT_LIST_META_CONTEXT;
     bool info = option == NBD_OPT_INFO || option == NBD_OPT_GO;
-    if (type == NBD_REP_SERVER)
-        expect(option == NBD_OPT_LIST && data.len >= 4 && get_be32(data.p) <= data.len - 4,
-               "malformed or misplaced SERVER");
+    if (type == NBD_REP_SERVER && option == NBD_OPT_LIST)
+        take_server(c, data);
     else if (type == NBD_REP_INFO && info)
         take_info(c, option, data);
     else if (type == NBD_REP_META_CONTEXT && meta)
@@ -174,17 +198,44 @@ take_item(struct sim_client *c, uint32_t option, uint32_t type, struct bytes dat
         world_fail("reply %u to option %u", type, option);
 }
 
+// STRUCTURED_REPLY and EXTENDED_HEADERS are the proxy's own to give, whatever upstream speaks.
 static void
-finish_option(struct sim_client *c, uint32_t option, bool good)
+finish_format(struct sim_client *c, uint32_t option, uint32_t type)
 {
-    c->structured |= good && option == NBD_OPT_STRUCTURED_REPLY;
+    enum wire_format asked =
+        option == NBD_OPT_EXTENDED_HEADERS ? FORMAT_EXTENDED : FORMAT_STRUCTURED;
+    if (c->format < asked) {
+        expect(type == NBD_REP_ACK, "option %u was answered 0x%x", option, type);
+        c->format = asked;
+        return;
+    }
+    // "SHOULD NOT" ask again; what was agreed stays.
+    expect(asked == c->format || type == NBD_REP_ERR_EXT_HEADER_REQD,
+           "STRUCTURED_REPLY behind EXTENDED_HEADERS was answered 0x%x", type);
+}
+
+static void
+begin_transmission(struct sim_client *c)
+{
+    c->state = CLIENT_TRANSMISSION;
+    if (c->contexts_of && strcmp(c->contexts_of, name_of_step(c)) != 0)
+        c->allocation = c->other = false; // spec: "referred to the same export name"
+}
+
+static void
+finish_option(struct sim_client *c, uint32_t option, uint32_t type)
+{
+    bool good = type == NBD_REP_ACK;
+    if (option == NBD_OPT_STRUCTURED_REPLY || option == NBD_OPT_EXTENDED_HEADERS)
+        finish_format(c, option, type);
     c->was_refused |= !good;
+    c->info_seen &= option == NBD_OPT_INFO; // what it said holds until another option comes
     if (option == NBD_OPT_SET_META_CONTEXT && !good)
         c->allocation = c->other = false;
-    c->step++;
     if (good && option == NBD_OPT_GO)
-        c->state = CLIENT_TRANSMISSION;
-    else
+        begin_transmission(c);
+    c->step++;
+    if (c->state == CLIENT_OPTION)
         next_option(c);
 }
 
@@ -197,12 +248,12 @@ export_name_reply(struct sim_client *c, struct bytes in, size_t *used)
     check_export(c, NBD_OPT_EXPORT_NAME, get_be64(in.p), get_be16(in.p + 8));
     expect(n == 10 || bytes_all_zero(in.p + 10, 124), "EXPORT_NAME without its zeroes");
     *used = n;
-    c->state = CLIENT_TRANSMISSION;
+    begin_transmission(c);
     return true;
 }
 
 bool
-client_option_reply(struct sim_client *c, struct bytes in, size_t *used)
+sim_client_option_reply(struct sim_client *c, struct bytes in, size_t *used)
 {
     expect(c->step < c->plan.n_steps, "the proxy talks unasked");
     uint32_t option = c->plan.steps[c->step];
@@ -221,7 +272,7 @@ client_option_reply(struct sim_client *c, struct bytes in, size_t *used)
     if (type == NBD_REP_ACK || (type & NBD_REP_ERROR_BIT)) {
         expect(type != NBD_REP_ACK || !len, "an ACK with data");
         note("client %u: option %u answered 0x%x", c->index, option, type);
-        finish_option(c, option, type == NBD_REP_ACK);
+        finish_option(c, option, type);
     } else {
         take_item(c, option, type, data);
     }

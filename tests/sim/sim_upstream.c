@@ -16,7 +16,7 @@ conn_of(struct actor *a)
 void
 sim_upstream_begin(struct sim_upstream *u, struct disk *d, struct oracle *o)
 {
-    *u = (struct sim_upstream){.disk = d, .oracle = o};
+    *u = (struct sim_upstream){.disk = d, .oracle = o, .name = "disk"};
     u->flags = NBD_FLAG_HAS_FLAGS | NBD_FLAG_SEND_FLUSH | NBD_FLAG_SEND_FUA | NBD_FLAG_SEND_TRIM |
                NBD_FLAG_SEND_WRITE_ZEROES | NBD_FLAG_CAN_MULTI_CONN | NBD_FLAG_SEND_CACHE |
                NBD_FLAG_SEND_DF;
@@ -55,6 +55,7 @@ conn_said(struct upstream_conn *c, const struct out *out)
 {
     expect(!out->full, "the model upstream said too much");
     c->out_len += out->len;
+    c->said += out->len;
 }
 
 void
@@ -141,8 +142,10 @@ take_flags(struct upstream_conn *c, struct bytes in, size_t *used)
     if (in.len < 4)
         return false;
     uint32_t flags = get_be32(in.p);
-    expect(flags & NBD_FLAG_FIXED_NEWSTYLE, "the proxy is not fixed newstyle");
-    expect(!(flags & ~3u), "the proxy sent handshake flags that nobody offered");
+    unsigned offered = conn_handshake_flags(c->host);
+    expect(!(flags & ~offered), "the proxy sent handshake flags 0x%x, of 0x%x", flags, offered);
+    expect(c->host->kind != KIND_FIXED || (flags & NBD_FLAG_FIXED_NEWSTYLE),
+           "the proxy does not say that it is fixed newstyle");
     c->no_zeroes = flags & NBD_FLAG_NO_ZEROES;
     c->state = CONN_OPTIONS;
     *used = 4;
@@ -193,6 +196,8 @@ is_due(const struct upstream_conn *c)
 static bool
 is_over(const struct upstream_conn *c)
 {
+    if (c->lingers && c->jobs)
+        return false;
     return c->sock->closed || (c->state == CONN_ENDING && !c->jobs && c->out_head == c->out_len);
 }
 
@@ -226,7 +231,7 @@ conn_free(struct upstream_conn *c)
         p = &(*p)->next;
     *p = c->next;
     c->host->live--;
-    conn_jobs_end(c, true);
+    conn_jobs_end(c);
     sock_close(c->sock);
     world_remove(&c->actor);
     free(c->in);
@@ -235,22 +240,34 @@ conn_free(struct upstream_conn *c)
 }
 
 static void
+notice_death(struct upstream_conn *c)
+{
+    if (!c->sock->dead || c->state == CONN_ENDING)
+        return;
+    c->state = CONN_ENDING;
+    c->lingers = c->host->zombies;
+    if (c->lingers)
+        conn_jobs_linger(c);
+    else
+        conn_jobs_end(c);
+}
+
+static void
 run(struct actor *a)
 {
     struct upstream_conn *c = conn_of(a);
     if (may_read(c))
         receive(c);
-    if (c->sock->dead && c->state != CONN_ENDING) {
-        c->state = CONN_ENDING; // what was under way is done now or never
-        conn_jobs_end(c, true);
-    }
+    notice_death(c);
     if (!c->sock->closed)
         parse(c);
+    notice_death(c);
     conn_jobs_due(c);
     while (c->out_len - c->out_head < OUT_ENOUGH && conn_emit(c))
         ;
     if (!c->sock->closed)
         send_some(c);
+    notice_death(c);
     if (c->sock->closed || c->sock->peer->closed || c->sock->reset)
         c->out_head = c->out_len;
     if (c->sock->dead)
@@ -283,11 +300,7 @@ sim_upstream_connect(struct sim_upstream *u)
     c->next = u->conns;
     u->conns = c;
     world_add(&c->actor);
-    struct out out = conn_room(c, 18);
-    out_be64(&out, NBD_INIT_MAGIC);
-    out_be64(&out, NBD_OPTION_MAGIC);
-    out_be16(&out, NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES);
-    conn_said(c, &out);
+    conn_greet(c);
     return proxy;
 }
 

@@ -10,7 +10,9 @@
 #include "world.h"
 
 #include <base/bytes.h>
-#include <wire/nbd.h>
+#include <wire/codec.h>
+
+enum upstream_kind { KIND_FIXED, KIND_NEWSTYLE, KIND_OLDSTYLE };
 
 struct cost {
     nstime fixed;
@@ -33,14 +35,20 @@ struct sim_upstream {
     uint64_t (*sent_by)(unsigned client);
 
     // What it is.
-    uint16_t flags;
-    bool no_go, no_structured, no_meta, no_list;
-    bool info_says_zero; // as nbd-server's INFO does
+    enum upstream_kind kind;
+    const char *name;                            // of its export, which is the default, too
+    uint16_t flags;                              // transmission flags
+    bool keeps_zeroes;                           // it does not offer NO_ZEROES
+    bool no_go, no_structured, no_meta, no_list; // options it does not know
+    bool extended, only_extended;                // EXTENDED_HEADERS it has; and demands
+    bool info_says_zero;                         // as nbd-server's INFO does
     bool has_block_size;
+    bool rigid; // requests that are not aligned get EINVAL, whatever was promised
     uint32_t minimum, preferred, maximum;
     struct cost cost[NBD_COMMANDS];
     unsigned jitter_percent;    // how often an operation takes up to twice as long
     bool serial;                // one operation after another
+    uint64_t max_zero;          // a longer plain WRITE_ZEROES is a breach
     uint32_t zero_always;       // every WRITE_ZEROES fails so
     unsigned fast_zero_refused; // percent of its own FAST_ZERO answers that are ENOTSUP
     bool status_lies;           // everything reads as zero, it says
@@ -49,19 +57,24 @@ struct sim_upstream {
     // Misfortunes of the connection that is the `doomed`th (from 1).
     unsigned doomed;
     uint64_t dies_sent, dies_received;
+    unsigned dies_changing; // percent of its commands that change data that are its last
     enum death death;
     uint64_t cut_sent;                     // what it sends arrives cut there, once
     uint64_t stalls_sent, stalls_received; // says, hears nothing more behind so many bytes
     bool down;                             // connecting fails
+    bool zombies; // what a broken connection had asked for is done up to half a second later
     enum grain grain;
 
     // What was seen.
     unsigned connections, live;
     uint64_t commands[NBD_COMMANDS], fast_zeroes, sent_bytes, received_bytes;
     uint64_t most_in_flight, most_payload; // of one connection
+    uint64_t begun[3];                     // connections in transmission, by format
     nstime busy_until;
     struct upstream_conn *conns;
 };
+
+#define PARTS_MAX 12
 
 struct job {
     struct job *next;
@@ -72,8 +85,8 @@ struct job {
     uint32_t error;
     bool early, executed; // takes effect when it begins
     nstime due;
-    uint8_t *parts[8]; // the reply, in messages
-    size_t part_len[8];
+    uint8_t *parts[PARTS_MAX]; // the reply, in messages
+    size_t part_len[PARTS_MAX];
     unsigned n_parts, next_part;
 };
 
@@ -86,7 +99,9 @@ struct upstream_conn {
     struct sock *sock;
     unsigned number; // from 1
     enum conn_state state;
-    bool no_zeroes, structured, doomed;
+    bool no_zeroes, doomed, asked;
+    bool lingers; // broken, and what it had asked for is still to be done
+    enum wire_format format;
     bool bound;          // was asked for its block sizes, and keeps to them
     unsigned n_contexts; // selected; ids are 7 and 8, base:allocation first
     bool allocation;
@@ -94,7 +109,7 @@ struct upstream_conn {
     size_t in_head, in_len, in_cap;
     uint8_t *out;
     size_t out_head, out_len, out_cap;
-    uint64_t sent;
+    uint64_t sent, said; // bytes that went out, and that were ever to go
     struct job *jobs;
     unsigned in_flight;
     uint64_t payload; // of READ and WRITE in flight
@@ -114,12 +129,18 @@ void sim_upstream_cost(struct sim_upstream *u, double write_gbs, double zero_gbs
 void conn_say(struct upstream_conn *c, const void *p, size_t n);
 struct out conn_room(struct upstream_conn *c, size_t n);
 void conn_said(struct upstream_conn *c, const struct out *out);
+void conn_greet(struct upstream_conn *c);
+unsigned conn_handshake_flags(const struct sim_upstream *u); // what it offers
+// The proxy has heard all that was said to it: it may ask the next thing.
+void conn_expect_heard(const struct upstream_conn *c);
+void conn_transmit(struct upstream_conn *c);
 // Each takes one whole message off the front of what has come, if there is one.
 bool conn_option(struct upstream_conn *c, struct bytes in, size_t *used);
 bool conn_request(struct upstream_conn *c, struct bytes in, size_t *used);
 void conn_jobs_due(struct upstream_conn *c);
-bool conn_emit(struct upstream_conn *c); // one message of a reply that is ready
-void conn_jobs_end(struct upstream_conn *c, bool executed);
+bool conn_emit(struct upstream_conn *c);        // one message of a reply that is ready
+void conn_jobs_end(struct upstream_conn *c);    // done now or never
+void conn_jobs_linger(struct upstream_conn *c); // done later or never
 void job_reply(struct upstream_conn *c, struct job *j);
 
 #endif

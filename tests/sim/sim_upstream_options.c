@@ -1,10 +1,61 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The model upstream in the handshake. It serves one disk, as "" and as "disk".
+// The model upstream in the handshake, of any age. It serves one disk, under its name and as "".
 #include "sim_upstream.h"
 
 #include <base/limits.h>
 
 #define OPTION_HEADER 16u
+
+// Greeting ----------------------------------------------------------------------------------
+
+unsigned
+conn_handshake_flags(const struct sim_upstream *u)
+{
+    return (u->kind == KIND_FIXED ? NBD_FLAG_FIXED_NEWSTYLE : 0u) |
+           (u->keeps_zeroes ? 0u : NBD_FLAG_NO_ZEROES);
+}
+
+void
+conn_transmit(struct upstream_conn *c)
+{
+    c->state = CONN_TRANSMISSION;
+    c->host->begun[c->format]++;
+}
+
+static void
+greet_oldstyle(struct upstream_conn *c)
+{
+    struct out out = conn_room(c, 152);
+    out_be64(&out, NBD_INIT_MAGIC);
+    out_be64(&out, UINT64_C(0x00420281861253));
+    out_be64(&out, c->host->disk->size);
+    out_be32(&out, c->host->flags);
+    out_zeroes(&out, 124);
+    conn_said(c, &out);
+    conn_transmit(c);
+}
+
+void
+conn_greet(struct upstream_conn *c)
+{
+    if (c->host->kind == KIND_OLDSTYLE) {
+        greet_oldstyle(c);
+        return;
+    }
+    struct out out = conn_room(c, 18);
+    out_be64(&out, NBD_INIT_MAGIC);
+    out_be64(&out, NBD_OPTION_MAGIC);
+    out_be16(&out, (uint16_t)conn_handshake_flags(c->host));
+    conn_said(c, &out);
+}
+
+void
+conn_expect_heard(const struct upstream_conn *c)
+{
+    expect(c->sock->peer->received == c->said, "the proxy talks before it has heard the answer");
+}
+
+// Answers -----------------------------------------------------------------------------------
 
 static void
 reply(struct upstream_conn *c, uint32_t option, uint32_t type, const void *p, size_t n)
@@ -26,20 +77,34 @@ reply_error(struct upstream_conn *c, uint32_t option, uint32_t error)
 }
 
 static bool
-serves(struct bytes name)
+serves(const struct upstream_conn *c, struct bytes name)
 {
-    return name.len == 0 || bytes_equal(name, bytes_str("disk"));
+    return name.len == 0 || bytes_equal(name, bytes_str(c->host->name));
+}
+
+// Answered so by who speaks nothing but extended headers, until they are agreed.
+static bool
+demands_extended(struct upstream_conn *c, uint32_t option)
+{
+    if (!c->host->only_extended || c->format == FORMAT_EXTENDED)
+        return false;
+    reply_error(c, option, NBD_REP_ERR_EXT_HEADER_REQD);
+    return true;
 }
 
 static void
 list(struct upstream_conn *c)
 {
-    static const uint8_t entry[] = "\0\0\0\4diskthe only one";
+    uint8_t b[64];
+    struct out entry = out_of(b, sizeof b);
+    out_be32(&entry, (uint32_t)strlen(c->host->name));
+    out_bytes(&entry, bytes_str(c->host->name));
+    out_bytes(&entry, bytes_str("the only one"));
     if (c->host->no_list) {
-        reply_error(c, NBD_OPT_LIST, NBD_REP_ERR_POLICY);
+        reply_error(c, NBD_OPT_LIST, c->number % 2 ? NBD_REP_ERR_POLICY : NBD_REP_ERR_UNSUP);
         return;
     }
-    reply(c, NBD_OPT_LIST, NBD_REP_SERVER, entry, sizeof entry - 1);
+    reply(c, NBD_OPT_LIST, NBD_REP_SERVER, entry.p, entry.len);
     reply(c, NBD_OPT_LIST, NBD_REP_ACK, NULL, 0);
 }
 
@@ -79,13 +144,15 @@ info_or_go(struct upstream_conn *c, uint32_t option, struct bytes data)
     expect(!cur.bad && !cursor_left(&cur), "the proxy sent a malformed INFO or GO");
     if (c->host->no_go) {
         reply_error(c, option, NBD_REP_ERR_UNSUP);
-    } else if (!serves(name)) {
+    } else if (demands_extended(c, option)) {
+        return;
+    } else if (!serves(c, name)) {
         reply_error(c, option, NBD_REP_ERR_UNKNOWN);
     } else {
         put_infos(c, option, block_size, description);
         reply(c, option, NBD_REP_ACK, NULL, 0);
         if (option == NBD_OPT_GO)
-            c->state = CONN_TRANSMISSION;
+            conn_transmit(c);
     }
 }
 
@@ -111,7 +178,10 @@ meta(struct upstream_conn *c, uint32_t option, struct bytes data)
         other |= bytes_equal(q, bytes_str("sim:other"));
     }
     expect(!cur.bad && !cursor_left(&cur), "the proxy sent a malformed META_CONTEXT");
-    if (c->host->no_meta || !c->structured || !serves(name)) {
+    if (demands_extended(c, option))
+        return;
+    expect(c->format != FORMAT_SIMPLE, "contexts before there are chunks");
+    if (c->host->no_meta || !serves(c, name)) {
         reply_error(c, option, c->host->no_meta ? NBD_REP_ERR_UNSUP : NBD_REP_ERR_UNKNOWN);
         return;
     }
@@ -129,7 +199,8 @@ meta(struct upstream_conn *c, uint32_t option, struct bytes data)
 static void
 export_name(struct upstream_conn *c, struct bytes name)
 {
-    if (!serves(name)) {
+    expect(c->format != FORMAT_EXTENDED, "EXPORT_NAME behind EXTENDED_HEADERS");
+    if (!serves(c, name) || c->host->only_extended) {
         c->state = CONN_ENDING;
         return;
     }
@@ -139,7 +210,26 @@ export_name(struct upstream_conn *c, struct bytes name)
     if (!c->no_zeroes)
         out_zeroes(&out, 124);
     conn_said(c, &out);
-    c->state = CONN_TRANSMISSION;
+    conn_transmit(c);
+}
+
+static void
+format(struct upstream_conn *c, uint32_t option, struct bytes data)
+{
+    bool extended = option == NBD_OPT_EXTENDED_HEADERS;
+    enum wire_format f = extended ? FORMAT_EXTENDED : FORMAT_STRUCTURED;
+    expect(!data.len && c->format < f, "%s with data, or twice",
+           extended ? "EXTENDED_HEADERS" : "STRUCTURED_REPLY");
+    if (!extended && demands_extended(c, option))
+        return;
+    if (extended ? !c->host->extended : c->host->no_structured) {
+        reply_error(c, option, NBD_REP_ERR_UNSUP);
+        return;
+    }
+    c->format = f;
+    c->allocation = false; // contexts are to be set when the format is known
+    c->n_contexts = 0;
+    reply(c, option, NBD_REP_ACK, NULL, 0);
 }
 
 static void
@@ -158,13 +248,7 @@ answer(struct upstream_conn *c, uint32_t option, struct bytes data)
     case NBD_OPT_INFO:
     case NBD_OPT_GO: info_or_go(c, option, data); break;
     case NBD_OPT_STRUCTURED_REPLY:
-        expect(!data.len && !c->structured, "STRUCTURED_REPLY with data, or twice");
-        c->structured = !c->host->no_structured;
-        if (c->structured)
-            reply(c, option, NBD_REP_ACK, NULL, 0);
-        else
-            reply_error(c, option, NBD_REP_ERR_UNSUP);
-        break;
+    case NBD_OPT_EXTENDED_HEADERS: format(c, option, data); break;
     case NBD_OPT_LIST_META_CONTEXT:
     case NBD_OPT_SET_META_CONTEXT: meta(c, option, data); break;
     default: world_fail("the proxy asked for option %u", option);
@@ -177,11 +261,15 @@ conn_option(struct upstream_conn *c, struct bytes in, size_t *used)
     if (in.len < OPTION_HEADER)
         return false;
     expect(get_be64(in.p) == NBD_OPTION_MAGIC, "the proxy lost the framing of options");
-    uint32_t len = get_be32(in.p + 12);
+    uint32_t option = get_be32(in.p + 8), len = get_be32(in.p + 12);
+    expect(c->host->kind == KIND_FIXED || option == NBD_OPT_EXPORT_NAME,
+           "the proxy asked for option %u of a server that is not fixed newstyle", option);
     expect(len <= MAX_OPTION_PARSED, "the proxy sent an option of %u bytes", len);
     if (in.len - OPTION_HEADER < len)
         return false;
     *used = OPTION_HEADER + len;
-    answer(c, get_be32(in.p + 8), bytes_of(in.p + OPTION_HEADER, len));
+    if (option != NBD_OPT_ABORT)
+        conn_expect_heard(c);
+    answer(c, option, bytes_of(in.p + OPTION_HEADER, len));
     return true;
 }

@@ -3,7 +3,6 @@
 #include "sim_upstream.h"
 
 #include <stdlib.h>
-#include <wire/codec.h>
 
 #define PIECES 4u
 
@@ -11,9 +10,18 @@ static uint8_t *
 part(struct job *j, size_t n)
 {
     uint8_t *p = calloc(1, n);
-    expect(p && j->n_parts < 8, "out of memory");
+    expect(p && j->n_parts < PARTS_MAX, "out of memory");
     j->part_len[j->n_parts] = n;
     return j->parts[j->n_parts++] = p;
+}
+
+// A chunk with room for `n` bytes of payload, which are returned.
+static uint8_t *
+chunk(const struct upstream_conn *c, struct job *j, bool done, uint16_t type, size_t n)
+{
+    uint8_t *p = part(j, chunk_size(c->format) + n);
+    return p + chunk_encode(c->format, p, done ? NBD_REPLY_FLAG_DONE : 0, type, j->cookie,
+                            j->range.offset, (uint32_t)n);
 }
 
 static void
@@ -26,77 +34,113 @@ simple(struct job *j, size_t data)
 }
 
 static void
-error_chunk(struct job *j, bool done)
+none_chunk(struct upstream_conn *c, struct job *j)
+{
+    chunk(c, j, true, NBD_REPLY_TYPE_NONE, 0);
+}
+
+static void
+error_chunk(struct upstream_conn *c, struct job *j, bool done)
 {
     static const char text[] = "this did not work";
     uint16_t len = (uint16_t)chance_below(sizeof text);
     bool offset = j->type == NBD_CMD_READ && chance_of(50);
-    uint32_t size = 6u + len + (offset ? 8 : 0);
-    uint8_t *p = part(j, CHUNK_SIZE + size);
-    chunk_encode(p, done ? NBD_REPLY_FLAG_DONE : 0,
-                 offset ? NBD_REPLY_TYPE_ERROR_OFFSET : NBD_REPLY_TYPE_ERROR, j->cookie, size);
-    put_be32(p + CHUNK_SIZE, j->error);
-    put_be16(p + CHUNK_SIZE + 4, len);
-    memcpy(p + CHUNK_SIZE + 6, text, len);
+    uint8_t *p = chunk(c, j, done, offset ? NBD_REPLY_TYPE_ERROR_OFFSET : NBD_REPLY_TYPE_ERROR,
+                       6u + len + (offset ? 8 : 0));
+    put_be32(p, j->error);
+    put_be16(p + 4, len);
+    memcpy(p + 6, text, len);
     if (offset)
-        put_be64(p + CHUNK_SIZE + 6 + len, j->range.offset);
+        put_be64(p + 6 + len, j->range.offset + chance_below(j->range.length));
 }
 
 static void
-none_chunk(struct job *j)
+error_chunks(struct upstream_conn *c, struct job *j)
 {
-    chunk_encode(part(j, CHUNK_SIZE), NBD_REPLY_FLAG_DONE, NBD_REPLY_TYPE_NONE, j->cookie, 0);
+    bool separate = chance_of(30);
+    error_chunk(c, j, !separate);
+    if (separate)
+        none_chunk(c, j);
 }
 
+// READ --------------------------------------------------------------------------------------
+
 static void
-data_chunk(struct job *j, uint32_t from, uint32_t to, bool done)
+data_chunk(struct upstream_conn *c, struct job *j, uint32_t from, uint32_t to, bool done)
 {
-    uint16_t flags = done ? NBD_REPLY_FLAG_DONE : 0;
     uint32_t n = to - from;
     if (bytes_all_zero(j->data + from, n) && chance_of(70)) {
-        uint8_t *p = part(j, CHUNK_SIZE + 12);
-        chunk_encode(p, flags, NBD_REPLY_TYPE_OFFSET_HOLE, j->cookie, 12);
-        put_be64(p + CHUNK_SIZE, j->range.offset + from);
-        put_be32(p + CHUNK_SIZE + 8, n);
+        uint8_t *p = chunk(c, j, done, NBD_REPLY_TYPE_OFFSET_HOLE, 12);
+        put_be64(p, j->range.offset + from);
+        put_be32(p + 8, n);
         return;
     }
-    uint8_t *p = part(j, CHUNK_SIZE + 8 + n);
-    chunk_encode(p, flags, NBD_REPLY_TYPE_OFFSET_DATA, j->cookie, 8 + n);
-    put_be64(p + CHUNK_SIZE, j->range.offset + from);
-    memcpy(p + CHUNK_SIZE + 8, j->data + from, n);
+    uint8_t *p = chunk(c, j, done, NBD_REPLY_TYPE_OFFSET_DATA, 8 + n);
+    put_be64(p, j->range.offset + from);
+    memcpy(p + 8, j->data + from, n);
 }
 
-// A few pieces, in any order.
+// A few pieces, in any order. `missing`: some are never sent, for an error is to follow. `end`: the
+// last of them ends the reply.
 static void
-structured_read(struct job *j)
+some_data(struct upstream_conn *c, struct job *j, bool end, bool missing)
 {
     uint32_t length = (uint32_t)j->range.length, cut[PIECES + 1] = {0};
-    unsigned n = j->flags & NBD_CMD_FLAG_DF ? 1 : 1 + (unsigned)chance_below(PIECES);
+    unsigned n = 1 + (unsigned)chance_below(PIECES);
     if (n > length / 512)
         n = 1;
     for (unsigned i = 1; i <= n; i++)
         cut[i] = i == n ? length : length / n / 512 * 512 * i;
-    bool separate = chance_of(50); // the end has a chunk of its own
-    unsigned order = (unsigned)chance_below(n);
-    for (unsigned i = 0; i < n; i++) {
+    unsigned order = (unsigned)chance_below(n), sent = missing ? (unsigned)chance_below(n + 1) : n;
+    for (unsigned i = 0; i < sent; i++) {
         unsigned k = (i + order) % n;
-        data_chunk(j, cut[k], cut[k + 1], !separate && i == n - 1);
+        data_chunk(c, j, cut[k], cut[k + 1], end && i == n - 1);
     }
+}
+
+static void
+chunked_read(struct upstream_conn *c, struct job *j)
+{
+    bool separate = chance_of(50); // the end has a chunk of its own
+    some_data(c, j, !separate, false);
     if (separate)
-        none_chunk(j);
+        none_chunk(c, j);
+}
+
+// The error comes late: behind some of the data, and before the rest of it.
+static void
+late_error(struct upstream_conn *c, struct job *j)
+{
+    j->data = malloc((size_t)j->range.length);
+    expect(j->data, "out of memory");
+    disk_read(c->host->disk, j->range.offset, j->data, (size_t)j->range.length);
+    some_data(c, j, false, true);
+    error_chunks(c, j);
 }
 
 static void
 read_fails(struct upstream_conn *c, struct job *j)
 {
-    if (!c->structured || chance_of(20)) { // nbd-server answers simply, whatever was agreed
+    bool may_be_simple = c->format == FORMAT_STRUCTURED && chance_of(20); // as nbd-server does
+    if (c->format == FORMAT_SIMPLE || may_be_simple)
         simple(j, 0);
-        return;
-    }
-    bool separate = chance_of(30);
-    error_chunk(j, !separate);
-    if (separate)
-        none_chunk(j);
+    else if (j->type == NBD_CMD_READ && chance_of(50))
+        late_error(c, j);
+    else
+        error_chunks(c, j);
+}
+
+// BLOCK_STATUS ------------------------------------------------------------------------------
+
+// "the final descriptor MAY extend beyond the original requested size", but not with REQ_ONE.
+static uint64_t
+looks_until(const struct upstream_conn *c, const struct job *j)
+{
+    uint64_t end = range_end(j->range), size = c->host->disk->size;
+    if ((j->flags & NBD_CMD_FLAG_REQ_ONE) || chance_of(70))
+        return end;
+    uint64_t more = end + chance_below(8) * DISK_BLOCK;
+    return more < size ? more : size;
 }
 
 static void
@@ -104,25 +148,26 @@ status_chunk(struct upstream_conn *c, struct job *j, uint32_t context, bool done
 {
     const struct disk *d = c->host->disk;
     unsigned most = j->flags & NBD_CMD_FLAG_REQ_ONE ? 1 : 1 + (unsigned)chance_below(6), n = 0;
-    uint8_t extents[8 * 6];
-    uint64_t at = j->range.offset;
+    struct extent extents[6];
+    uint64_t at = j->range.offset, end = looks_until(c, j);
     while (n < most && at < range_end(j->range)) {
         bool zero, hole;
-        uint32_t len = disk_extent(d, at, (uint32_t)(range_end(j->range) - at), &zero, &hole);
+        uint64_t len = disk_extent(d, at, end - at, &zero, &hole);
         if (c->host->status_lies) {
-            len = (uint32_t)(range_end(j->range) - at);
+            len = end - at;
             zero = hole = true;
         }
-        put_be32(extents + 8 * n, len);
-        put_be32(extents + 8 * n++ + 4,
-                 (zero ? NBD_STATE_ZERO : 0u) | (hole ? NBD_STATE_HOLE : 0u));
+        extents[n++] =
+            (struct extent){len, (zero ? NBD_STATE_ZERO : 0u) | (hole ? NBD_STATE_HOLE : 0u)};
         at += len;
     }
-    uint8_t *p = part(j, CHUNK_SIZE + 4 + 8 * n);
-    chunk_encode(p, done ? NBD_REPLY_FLAG_DONE : 0, NBD_REPLY_TYPE_BLOCK_STATUS, j->cookie,
-                 4 + 8 * n);
-    put_be32(p + CHUNK_SIZE, context);
-    memcpy(p + CHUNK_SIZE + 4, extents, 8 * n);
+    uint32_t head = status_head_size(c->format), each = extent_size(c->format);
+    uint8_t *p = chunk(c, j, done, status_chunk_type(c->format), head + n * each);
+    put_be32(p, context);
+    if (c->format == FORMAT_EXTENDED)
+        put_be32(p + 4, n);
+    for (unsigned i = 0; i < n; i++)
+        extent_encode(c->format, p + head + i * each, &extents[i]);
 }
 
 static void
@@ -137,29 +182,23 @@ status(struct upstream_conn *c, struct job *j)
     if (c->allocation && !first)
         status_chunk(c, j, CONTEXT_ALLOCATION, !separate);
     if (separate)
-        none_chunk(j);
+        none_chunk(c, j);
 }
 
 void
 job_reply(struct upstream_conn *c, struct job *j)
 {
-    if (j->type == NBD_CMD_READ || j->type == NBD_CMD_BLOCK_STATUS) {
-        if (j->error)
-            read_fails(c, j);
-        else if (j->type == NBD_CMD_BLOCK_STATUS)
-            status(c, j);
-        else if (c->structured)
-            structured_read(j);
-        else
-            simple(j, (size_t)j->range.length);
-    } else if (!c->structured || chance_of(60)) {
-        simple(j, 0);
-    } else if (j->error) {
-        bool separate = chance_of(30);
-        error_chunk(j, !separate);
-        if (separate)
-            none_chunk(j);
-    } else {
-        none_chunk(j);
-    }
+    bool has_payload = j->type == NBD_CMD_READ || j->type == NBD_CMD_BLOCK_STATUS;
+    if (has_payload && j->error)
+        read_fails(c, j);
+    else if (j->type == NBD_CMD_BLOCK_STATUS)
+        status(c, j);
+    else if (j->type == NBD_CMD_READ && c->format != FORMAT_SIMPLE)
+        chunked_read(c, j);
+    else if (c->format == FORMAT_SIMPLE || (c->format == FORMAT_STRUCTURED && chance_of(60)))
+        simple(j, j->type == NBD_CMD_READ ? (size_t)j->range.length : 0);
+    else if (j->error)
+        error_chunks(c, j);
+    else
+        none_chunk(c, j);
 }

@@ -5,7 +5,6 @@
 
 #include <base/limits.h>
 #include <stdlib.h>
-#include <wire/codec.h>
 #include <wire/names.h>
 
 // What the proxy may send -------------------------------------------------------------------
@@ -18,14 +17,18 @@ check_flags(const struct upstream_conn *c, const struct request *r)
     expect(info, "the proxy sent command %u", r->type);
     expect(!info->needs || (has & info->needs), "the proxy sent %s to an upstream without",
            info->name);
-    uint16_t allowed = info->flags;
+    uint16_t allowed = info->flags & (uint16_t)~NBD_CMD_FLAG_DF; // READs are put together
     if (has & NBD_FLAG_SEND_FUA)
         allowed |= NBD_CMD_FLAG_FUA;
     if (!(has & NBD_FLAG_SEND_FAST_ZERO))
         allowed &= (uint16_t)~NBD_CMD_FLAG_FAST_ZERO;
-    if (!(has & NBD_FLAG_SEND_DF) || !c->structured)
-        allowed &= (uint16_t)~NBD_CMD_FLAG_DF;
     expect(!(r->flags & ~allowed), "the proxy sent %s with flags %u", info->name, r->flags);
+}
+
+static bool
+is_aligned(const struct sim_upstream *u, const struct request *r)
+{
+    return r->offset % u->minimum == 0 && r->length % u->minimum == 0;
 }
 
 static void
@@ -37,14 +40,19 @@ check_request(const struct upstream_conn *c, const struct request *r)
     if (info->has_range) {
         expect(r->length && r->length <= u->disk->size && r->offset <= u->disk->size - r->length,
                "the proxy sent %s beyond the end", info->name);
-        uint32_t minimum = c->bound ? u->minimum : 1;
-        expect(r->offset % minimum == 0 && r->length % minimum == 0,
-               "the proxy sent %s offset %llu length %u, which is not aligned", info->name,
-               (unsigned long long)r->offset, r->length);
+        expect(!c->bound || is_aligned(u, r),
+               "the proxy sent %s offset %llu length %llu, which is not aligned", info->name,
+               (unsigned long long)r->offset, (unsigned long long)r->length);
     }
     if (r->type == NBD_CMD_READ || r->type == NBD_CMD_WRITE)
-        expect(r->length <= (c->bound ? u->maximum : MAX_PAYLOAD), "the proxy sent %s of %u bytes",
-               info->name, r->length);
+        expect(r->length <= (c->bound ? u->maximum : MAX_PAYLOAD),
+               "the proxy sent %s of %llu bytes", info->name, (unsigned long long)r->length);
+    expect(r->type != NBD_CMD_WRITE || r->payload == r->length, "a WRITE without its payload");
+    if (r->type == NBD_CMD_WRITE_ZEROES && !(r->flags & NBD_CMD_FLAG_FAST_ZERO))
+        expect(!u->max_zero || r->length <= u->max_zero, "WRITE_ZEROES of %llu bytes",
+               (unsigned long long)r->length);
+    if (r->type == NBD_CMD_FLUSH)
+        expect(!r->offset && !r->length, "FLUSH of a range");
     if (r->type == NBD_CMD_BLOCK_STATUS)
         expect(c->n_contexts, "the proxy sent BLOCK_STATUS without a context");
     for (const struct job *j = c->jobs; j; j = j->next)
@@ -103,6 +111,9 @@ error_of(struct upstream_conn *c, const struct job *j)
             return f->error;
         }
     }
+    struct request r = {.offset = j->range.offset, .length = j->range.length};
+    if (u->rigid && !is_aligned(u, &r))
+        return NBD_EINVAL;
     if (j->type == NBD_CMD_WRITE_ZEROES && u->zero_always)
         return u->zero_always;
     if ((j->flags & NBD_CMD_FLAG_FAST_ZERO) && j->type == NBD_CMD_WRITE_ZEROES &&
@@ -142,21 +153,25 @@ begin_job(struct upstream_conn *c, const struct request *r, const uint8_t *paylo
     j->flags = r->flags;
     j->cookie = r->cookie;
     j->range = (struct range){r->offset, r->length};
-    note("upstream gets %s offset %llu length %u flags %u", nbd_command_name(r->type),
-         (unsigned long long)r->offset, r->length, r->flags);
+    note("upstream gets %s offset %llu length %llu flags %u", nbd_command_name(r->type),
+         (unsigned long long)r->offset, (unsigned long long)r->length, r->flags);
     if (payload) {
-        j->data = malloc(r->length);
+        j->data = malloc((size_t)r->length);
         expect(j->data, "out of memory");
-        memcpy(j->data, payload, r->length);
+        memcpy(j->data, payload, (size_t)r->length);
     }
     const struct nbd_command_info *info = nbd_command_info(r->type);
+    // Where there is no FUA, a FLUSH must do: the oracle looks at what a power cut would leave.
+    unsigned has_fua = u->flags & NBD_FLAG_SEND_FUA;
+    uint16_t flags = has_fua ? r->flags : (uint16_t)(r->flags | NBD_CMD_FLAG_FUA);
     if (info->changes_data)
-        oracle_upstream(u->oracle, r->type, r->flags, j->range, payload, u->sent_by);
+        oracle_upstream(u->oracle, r->type, flags, j->range, payload, u->sent_by);
     u->commands[r->type]++;
     u->fast_zeroes += (r->flags & NBD_CMD_FLAG_FAST_ZERO) != 0;
     j->error = error_of(c, j);
     j->due = time_of(u, j);
-    j->early = chance_of(50) && !j->error;
+    bool last = c->doomed && info->changes_data && chance_of(u->dies_changing);
+    j->early = chance_of(50) && !j->error && !last;
     j->next = c->jobs;
     c->jobs = j;
     c->payload += payload_of(j);
@@ -166,27 +181,32 @@ begin_job(struct upstream_conn *c, const struct request *r, const uint8_t *paylo
         u->most_payload = c->payload;
     if (j->early)
         execute(c, j);
+    if (last)
+        sock_die(c->sock);
 }
 
 bool
 conn_request(struct upstream_conn *c, struct bytes in, size_t *used)
 {
     struct request r;
-    if (in.len < REQUEST_SIZE)
+    size_t size = request_size(c->format);
+    if (in.len < size)
         return false;
-    expect(request_decode(in.p, &r), "the proxy lost the framing of requests");
+    expect(request_decode(c->format, in.p, &r), "the proxy lost the framing of requests");
     if (r.type == NBD_CMD_DISC) {
-        expect(in.len == REQUEST_SIZE, "the proxy said something behind DISC");
-        *used = REQUEST_SIZE;
+        expect(in.len == size, "the proxy said something behind DISC");
+        *used = size;
         c->state = CONN_ENDING;
         return true;
     }
+    if (!c->asked)
+        conn_expect_heard(c);
+    c->asked = true;
     check_request(c, &r);
-    size_t payload = r.type == NBD_CMD_WRITE ? r.length : 0;
-    if (in.len - REQUEST_SIZE < payload)
+    if (in.len - size < r.payload)
         return false;
-    *used = REQUEST_SIZE + payload;
-    begin_job(c, &r, payload ? in.p + REQUEST_SIZE : NULL);
+    *used = size + (size_t)r.payload;
+    begin_job(c, &r, r.payload ? in.p + size : NULL);
     return true;
 }
 
@@ -234,11 +254,24 @@ conn_emit(struct upstream_conn *c)
 }
 
 void
-conn_jobs_end(struct upstream_conn *c, bool executed)
+conn_jobs_end(struct upstream_conn *c)
 {
     while (c->jobs) {
-        if (executed && chance_of(50))
+        if (chance_of(50))
             execute(c, c->jobs);
         job_free(c, c->jobs);
+    }
+}
+
+// As a server that forks does: the child knows nothing of its connection until it wants to answer.
+void
+conn_jobs_linger(struct upstream_conn *c)
+{
+    for (struct job *next, *j = c->jobs; j; j = next) {
+        next = j->next;
+        if (j->executed || j->n_parts || chance_of(30))
+            job_free(c, j);
+        else
+            j->due = world.now + chance_below(NS_PER_SEC / 2);
     }
 }

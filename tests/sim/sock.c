@@ -50,8 +50,8 @@ on_the_way(const struct sock *s)
     return s->tail - s->head;
 }
 
-static void
-die(struct sock *s)
+void
+sock_die(struct sock *s)
 {
     if (s->dead)
         return;
@@ -100,7 +100,7 @@ sock_recv(struct sock *s, void *p, size_t n)
     s->head += n;
     s->received += n;
     if (dying && s->received >= s->dies_received) {
-        die(s);
+        sock_die(s);
         return n ? (ssize_t)n : -EAGAIN;
     }
     return (ssize_t)n;
@@ -155,7 +155,7 @@ sock_send(struct sock *s, const void *p, size_t n)
         n = (size_t)(s->dies_sent - to->sent);
     append(to, p, n);
     if (to->sent >= s->dies_sent)
-        die(s);
+        sock_die(s);
     return (ssize_t)n;
 }
 

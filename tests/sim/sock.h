@@ -54,6 +54,7 @@ ssize_t sock_send(struct sock *s, const void *p, size_t n);
 void sock_shutdown(struct sock *s);
 void sock_close(struct sock *s);
 void sock_reset(struct sock *s);
+void sock_die(struct sock *s); // as its `death` says, now
 
 // All that are left, at the end of a run; returns how many had not been closed.
 unsigned socks_clear(void);

@@ -34,6 +34,7 @@ Test(config, defaults_are_those_of_the_manual)
     const struct upstream_settings *u = &s->upstreams[0];
     cr_expect_eq(u->connect_timeout, 5 * NS_PER_SEC);
     cr_expect(!u->policy.read_only);
+    cr_expect(!u->policy.repair);
     cr_expect_eq(u->policy.zero.policy, ZERO_MEASURE);
     cr_expect_float_eq(u->policy.zero.ratio, 0.30, 1e-9);
     cr_expect(u->policy.zero.probe);
@@ -123,16 +124,125 @@ Test(config, an_export_overrides_with_a_default, .description = "given is given"
     config_free(c);
 }
 
-Test(config, export_names)
+// A name of the only section, as text; the empty name apart.
+static void
+expect_names(const char *section, struct bytes name, struct bytes upstream_name)
 {
     struct faults f = {0};
-    struct config *c = config_of(GOOD "[export \"\"]\n[export label]\nname = a%20b%00%5d\n", &f);
-    cr_assert_not_null(c);
-    cr_assert_eq(c->settings->n_exports, 2);
-    cr_expect_eq(c->settings->exports[0].name.len, 0);
-    cr_expect(bytes_equal(c->settings->exports[1].name, bytes_of("a b\0]", 5)));
+    char text[512];
+    snprintf(text, sizeof text, GOOD "%s", section);
+    struct config *c = config_of(text, &f);
+    cr_assert(c && c->settings->n_exports == 1, "%s", section);
+    const struct export_settings *e = &c->settings->exports[0];
+    cr_expect(bytes_equal(e->name, name), "%s", section);
+    cr_expect(bytes_equal(e->upstream_name, upstream_name), "%s", section);
+    cr_expect_eq(e->upstream, &c->settings->upstreams[0]);
+    cr_expect_null(e->description.p);
     config_free(c);
+}
+
+Test(config, export_names)
+{
+    struct bytes none = {0}, d = bytes_str("d"), odd = bytes_str("a b\xff]");
+    expect_names("[export \"\"]\n", none, none);
+    expect_names("[export d]\n", d, d);
+    expect_names("[export d]\nname =\nupstream-export =\n", d, d);
+    expect_names("[export label]\nname = a%20b%ff%5d\n", odd, odd);
+    expect_names("[export label]\nname = \"\"\n", none, none);
+    expect_names("[export label]\nname = %22%22\n", bytes_str("\"\""), bytes_str("\"\""));
+    expect_names("[export d]\nupstream-export = a%20b%ff%5d\n", d, odd);
+    expect_names("[export d]\nupstream-export = \"\"\n", d, none);
     expect_only_fault(GOOD "[export x]\nname = 100%\n", GOOD_LINES + 2, "hexadecimal");
+    expect_only_fault(GOOD "[export x]\nupstream-export = 100%\n", GOOD_LINES + 2,
+                      "upstream-export: % and two hexadecimal");
+    expect_only_fault(GOOD "[export x]\nname = a%00b\n", GOOD_LINES + 2, "%00 cannot be");
+    expect_only_fault(GOOD "[export x]\nupstream-export = %00\n", GOOD_LINES + 2, "%00 cannot be");
+}
+
+Test(config, the_export_of_the_uri_replaces_an_empty_name)
+{
+    struct faults f = {0};
+    struct config *c = config_of("[upstream u]\nuri = nbd://a/disk\n"
+                                 "[listen l]\naddress = 127.0.0.1:1\nupstream = u\n"
+                                 "[export \"\"]\n[export x]\nupstream-export = \"\"\n"
+                                 "[export y]\n",
+                                 &f);
+    cr_assert_not_null(c);
+    const struct export_settings *e = c->settings->exports;
+    cr_assert_eq(c->settings->n_exports, 3);
+    cr_expect_eq(e[0].name.len, 0);
+    cr_expect(bytes_equal(e[0].upstream_name, bytes_str("disk")));
+    cr_expect(bytes_equal(e[1].upstream_name, bytes_str("disk")));
+    cr_expect(bytes_equal(e[2].upstream_name, bytes_str("y")));
+    config_free(c);
+}
+
+Test(config, an_export_at_another_upstream)
+{
+    struct faults f = {0};
+    struct config *c = config_of(TWO "[listen open]\naddress = 127.0.0.1:4\n"
+                                     "[export x]\nlisten = a1 open\nupstream = b\n"
+                                     "upstream-export = y\ndescription = the one ; and only\n"
+                                     "[export z]\nupstream = a\n",
+                                 &f);
+    cr_assert_not_null(c);
+    const struct settings *s = c->settings;
+    cr_assert_eq(s->n_exports, 2);
+    const struct export_settings *x = &s->exports[0], *z = &s->exports[1];
+    cr_expect_eq(x->upstream, &s->upstreams[1]);
+    cr_expect(!x->policy.zero.probe, "the rest comes from its upstream");
+    cr_assert_eq(x->n_listeners, 2);
+    cr_expect_str_eq(x->listeners[0]->name, "a1");
+    cr_expect_str_eq(x->listeners[1]->name, "open");
+    cr_expect(bytes_equal(x->upstream_name, bytes_str("y")));
+    cr_expect(bytes_equal(x->description, bytes_str("the one")));
+    // Without listen: all listeners whose upstream is the section's.
+    cr_expect_eq(z->upstream, &s->upstreams[0]);
+    cr_assert_eq(z->n_listeners, 2);
+    cr_expect_str_eq(z->listeners[0]->name, "a1");
+    cr_expect_str_eq(z->listeners[1]->name, "a2");
+    cr_expect_null(s->listeners[3].upstream);
+    config_free(c);
+}
+
+#define OPEN       TWO "[listen open]\naddress = 127.0.0.1:4\n"
+#define OPEN_LINES (TWO_LINES + 2)
+
+Test(config, sections_and_listeners_that_serve_nothing)
+{
+    expect_only_fault(OPEN, OPEN_LINES - 1, "[listen open] serves nothing");
+    expect_only_fault(OPEN "[export x]\nupstream = a\n", OPEN_LINES - 1,
+                      "[listen open] serves nothing");
+    expect_only_fault(OPEN "[export x]\nlisten = open\n", OPEN_LINES + 2,
+                      "[listen open] has no upstream, and [export x] names none");
+    expect_only_fault(OPEN "[export x]\nlisten = a1 open\n", OPEN_LINES + 2, "upstream = NAME");
+    expect_fine(OPEN "[export x]\nlisten = open\nupstream = a\n");
+    expect_only_fault(TWO "[upstream c]\nuri = nbd://c\n[export x]\nupstream = c\n", TWO_LINES + 3,
+                      "is for no listener, since none has that upstream");
+    expect_only_fault("[upstream u]\nuri = nbd://a\n[listen l]\naddress = 127.0.0.1:1\n"
+                      "[export x]\nlisten = l\nupstream = u\n[export y]\n",
+                      8, "is for no listener, since none has an upstream");
+    // One fault, not what follows from it, too.
+    expect_only_fault(OPEN "[export x]\nlisten = open\nupstream = aa\n", OPEN_LINES + 3,
+                      "no [upstream aa]");
+    expect_only_fault("[upstream u]\nuri = nbd://a\n"
+                      "[listen l]\naddress = 127.0.0.1:1\nupstream = v\n[export y]\n",
+                      5, "no [upstream v]");
+    expect_only_fault(TWO "[export x]\nlisten = a3\n", TWO_LINES + 2, "no [listen a3]");
+}
+
+Test(config, block_sizes)
+{
+    struct faults f = {0};
+    struct config *c = config_of(GOOD "block-size = repair\n[export x]\nblock-size = pass\n"
+                                      "[export y]\nread-only = yes\n",
+                                 &f);
+    cr_assert_not_null(c);
+    cr_expect(c->settings->upstreams[0].policy.repair);
+    cr_expect(!c->settings->exports[0].policy.repair);
+    cr_expect(c->settings->exports[1].policy.repair);
+    config_free(c);
+    expect_only_fault(GOOD "block-size = 512\n", GOOD_LINES + 1, "pass or repair");
 }
 
 Test(config, exports_of_one_name)
@@ -206,16 +316,11 @@ Test(config, not_yet_supported)
     not_yet("", "scratch = 0:1M\n", "", 6);
     not_yet("", "write-zeroes = cheapest\n", "", 6);
     not_yet("", "", "[proxy]\nmetrics-listen = 127.0.0.1:9\n", 7);
-    not_yet("", "", "[export e]\nupstream = u\n", 7);
-    not_yet("", "", "[export e]\nupstream-export = f\n", 7);
-    not_yet("", "", "[export e]\ndescription = d\n", 7);
     not_yet("", "", "[export e]\nscratch = 0:1M\n", 7);
     not_yet("", "", "[export e]\nwrite-zeroes = cheapest\n", 7);
     expect_only_fault(
         "[listen l]\naddress = systemd:x\nupstream = u\n[upstream u]\nuri = nbd://a\n", 2,
         "not yet supported");
-    expect_only_fault("[listen l]\naddress = 127.0.0.1:1\n[upstream u]\nuri = nbd://a\n", 1,
-                      "not yet supported");
     expect_only_fault("[listen l]\naddress = 127.0.0.1:1\nupstream = u\n"
                       "[upstream u]\nuri = nbds://a\n",
                       5, "not yet supported");

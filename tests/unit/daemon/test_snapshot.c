@@ -68,10 +68,13 @@ fill_description(void)
 static void
 take_snapshot(void)
 {
-    static const char *const addresses[] = {"127.0.0.1:4711"};
+    static const char *const addresses[] = {"127.0.0.1:4711", "[::1]:4712"};
     struct faults f = {0};
-    config =
-        config_of(GOOD "[export disk]\nread-only = yes\n[export later]\nfast-zero = off\n", &f);
+    config = config_of(GOOD "[export disk]\nread-only = yes\n[export later]\nfast-zero = off\n"
+                            "[listen open]\naddress = [::1]:4712\n"
+                            "[export renamed]\nlisten = open\nupstream = storage\n"
+                            "upstream-export = later\n",
+                       &f);
     cr_assert_not_null(config);
     fill_counters();
     fill_description();
@@ -166,6 +169,9 @@ Test(snapshot, listeners)
     NUMBER("listeners/0/accepted", 6);
     NUMBER("listeners/0/active", 1);
     NUMBER("listeners/0/refused", 4);
+    TEXT("listeners/0/upstream", "storage");
+    TEXT("listeners/1/name", "open");
+    NOTHING("listeners/1/upstream");
 }
 
 Test(snapshot, connections)
@@ -246,7 +252,7 @@ Test(snapshot, commands)
 
 Test(snapshot, configured_exports_are_shown_before_anybody_asks)
 {
-    cr_assert_eq(json_array_size(at("exports")), 2); // "disk" only once
+    cr_assert_eq(json_array_size(at("exports")), 2); // each only once, as upstream calls it
     TEXT("exports/1/upstream", "storage");
     TEXT("exports/1/export", "later");
     NOTHING("exports/1/size");

@@ -46,3 +46,37 @@ Test(slots, many_stay_distinct)
         cr_assert_eq(slot_table_find(t, slot_cookie(s[i]), &owner)->client_cookie, i);
     slot_table_free(t);
 }
+
+// What is answered is what the client has asked, whatever went upstream for it.
+Test(slots, remember_the_request_as_the_client_sent_it)
+{
+    struct slot_table *t = slot_table_new();
+    int owner;
+    struct slot *s = slot_table_claim(t, &owner);
+    struct request up = {.type = NBD_CMD_BLOCK_STATUS, .offset = 4096, .length = 0xffff0000};
+    chunk_track_begin(&s->track, FORMAT_STRUCTURED, &up);
+    s->client_cookie = 7;
+    s->client_flags = NBD_CMD_FLAG_FUA;
+    s->client_length = UINT64_C(1) << 40;
+    struct request r = slot_request(s);
+    cr_assert_eq(r.type, NBD_CMD_BLOCK_STATUS);
+    cr_assert_eq(r.flags, NBD_CMD_FLAG_FUA);
+    cr_assert_eq(r.cookie, 7);
+    cr_assert_eq(r.offset, 4096);
+    cr_assert_eq(r.length, UINT64_C(1) << 40);
+    cr_assert_eq(slot_range(s).length, 0xffff0000);
+    slot_table_free(t);
+}
+
+Test(slots, begin_clean)
+{
+    struct slot_table *t = slot_table_new();
+    int owner;
+    struct slot *s = slot_table_claim(t, &owner);
+    s->fua = s->native_fast = true;
+    s->error = 5;
+    slot_table_release(t, s);
+    s = slot_table_claim(t, &owner);
+    cr_assert(!s->fua && !s->native_fast && !s->error && !s->task);
+    slot_table_free(t);
+}

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// What holds in both formats that have chunks: every chunk is judged in both, and the verdicts must
+// be the same. test_chunks_extended.c has the rest.
 #include <criterion/criterion.h>
 #include <wire/chunks.h>
 
 #define AT   UINT64_C(0x10000abcdef)
 #define DONE NBD_REPLY_FLAG_DONE
 
-static struct chunk_track track;
+static struct chunk_track track, extended;
 static struct chunk_facts facts;
 static const uint32_t ids[] = {7, 9};
 static const unsigned n_ids = 2;
@@ -14,21 +16,60 @@ static void
 begin(uint16_t command, uint16_t flags, uint32_t length)
 {
     struct request r = {.type = command, .flags = flags, .offset = AT, .length = length};
-    chunk_track_begin(&track, &r);
+    chunk_track_begin(&track, FORMAT_STRUCTURED, &r);
+    chunk_track_begin(&extended, FORMAT_EXTENDED, &r);
 }
 
 // Header and head of the payload, as a caller passes them on. NULL if sound.
 static const char *
-judge(uint16_t type, uint16_t flags, uint32_t length, const uint8_t *head, int size)
+judge_in(struct chunk_track *t, const struct reply *h, const uint8_t *head, int size)
 {
-    struct reply h = {.chunk = true, .type = type, .flags = flags, .length = length};
     const char *why;
-    int n = chunk_head_size(&track, &h, &why);
+    int n = chunk_head_size(t, h, &why);
     cr_assert_eq(n < 0, why != NULL);
     if (n < 0)
         return why;
     cr_assert_eq(n, size);
-    return chunk_judge(&track, &h, head, ids, n_ids, &facts);
+    return chunk_judge(t, h, head, ids, n_ids, &facts);
+}
+
+// The same chunk, as the extended format has it.
+static const char *
+judge_extended(struct reply h, const uint8_t *head, int size)
+{
+    uint8_t status[8] = {0};
+    h.offset = AT;
+    if (h.type == NBD_REPLY_TYPE_BLOCK_STATUS) {
+        h.type = NBD_REPLY_TYPE_BLOCK_STATUS_EXT;
+        uint32_t n = h.length < 4 ? 0 : (uint32_t)(h.length - 4) / 8;
+        h.length = h.length < 4 ? h.length : 8 + 16 * (uint64_t)n + (h.length - 4) % 8;
+        if (head)
+            put_be32(status, get_be32(head));
+        put_be32(status + 4, n);
+        head = status;
+        size = 8;
+    }
+    return judge_in(&extended, &h, head, size);
+}
+
+static const char *
+judge(uint16_t type, uint16_t flags, uint32_t length, const uint8_t *head, int size)
+{
+    struct reply h = {.chunk = true, .type = type, .flags = flags, .length = length};
+    const char *other = judge_extended(h, head, size);
+    struct chunk_facts others = facts;
+    const char *why = judge_in(&track, &h, head, size);
+    cr_assert_str_eq(why ? why : "sound", other ? other : "sound");
+    if (!why) {
+        cr_assert_eq(facts.offset, others.offset);
+        cr_assert_eq(facts.length, others.length);
+        cr_assert_eq(facts.error, others.error);
+        cr_assert(bytes_equal(facts.text, others.text));
+        cr_assert_eq(facts.context, others.context);
+        cr_assert_eq(facts.extents, others.extents);
+        cr_assert_eq(facts.done, others.done);
+    }
+    return why;
 }
 
 static const char *
@@ -345,14 +386,17 @@ Test(status, fails_without_any)
 
 Test(status, lengths)
 {
-    static const uint32_t bad[] = {0, 4, 11, 13, MAX_STATUS_CHUNK + 8, UINT32_MAX - 3};
+    static const uint32_t longest = 4 + 8 * MAX_STATUS_EXTENTS;
+    static const uint32_t bad[] = {0, 4, 11, 13, longest + 8, UINT32_MAX - 3};
     begin(NBD_CMD_BLOCK_STATUS, 0, 1 << 20);
     for (unsigned i = 0; i < sizeof bad / sizeof bad[0]; i++)
         cr_expect_not_null(judge(NBD_REPLY_TYPE_BLOCK_STATUS, 0, bad[i], NULL, 0), "%u", bad[i]);
-    cr_expect_null(status(7, MAX_STATUS_CHUNK, 0));
+    cr_expect_null(status(7, longest, 0));
+    cr_expect_eq(facts.extents, MAX_STATUS_EXTENTS);
     begin(NBD_CMD_BLOCK_STATUS, NBD_CMD_FLAG_REQ_ONE, 1 << 20);
     cr_expect_not_null(status(7, 20, 0));
     cr_expect_null(status(7, 12, 0));
+    cr_expect_eq(facts.extents, 1);
     begin(NBD_CMD_READ, 0, 4096);
     cr_expect_not_null(status(7, 12, 0));
 }
@@ -360,12 +404,18 @@ Test(status, lengths)
 static const char *
 extents(unsigned n, const uint32_t *lengths, uint64_t *total)
 {
-    uint8_t wire[8 * 8];
+    uint8_t wire[8 * 8], wide[16 * 8];
+    uint64_t other = *total;
     for (unsigned i = 0; i < n; i++) {
-        put_be32(wire + 8 * i, lengths[i]);
-        put_be32(wire + 8 * i + 4, i & 3);
+        struct extent e = {lengths[i], i & 3};
+        extent_encode(FORMAT_STRUCTURED, wire + 8 * i, &e);
+        extent_encode(FORMAT_EXTENDED, wide + 16 * i, &e);
     }
-    return chunk_extents(&track, wire, n, total);
+    const char *why = chunk_extents(&track, wire, n, total);
+    const char *also = chunk_extents(&extended, wide, n, &other);
+    cr_assert_str_eq(why ? why : "sound", also ? also : "sound");
+    cr_assert_eq(*total, other);
+    return why;
 }
 
 Test(extents, sums)

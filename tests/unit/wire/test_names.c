@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <criterion/criterion.h>
+#include <wire/codec.h>
 #include <wire/names.h>
 #include <wire/nbd.h>
 
@@ -31,6 +32,14 @@ Test(names, every_number_has_a_name)
         cr_assert_str_neq(nbd_command_name(c), "unknown", "command %u", c);
 }
 
+Test(names, formats)
+{
+    cr_expect_str_eq(wire_format_name(FORMAT_SIMPLE), "simple");
+    cr_expect_str_eq(wire_format_name(FORMAT_STRUCTURED), "structured");
+    cr_expect_str_eq(wire_format_name(FORMAT_EXTENDED), "extended");
+    cr_expect_str_eq(wire_format_name((enum wire_format)3), "unknown");
+}
+
 Test(names, commands_as_the_spec_has_them)
 {
     static const struct {
@@ -57,6 +66,8 @@ Test(names, commands_as_the_spec_has_them)
         cr_expect_eq(c->has_range, spec[i].has_range, "has_range of %s", c->name);
         cr_expect_eq(c->beyond_end, spec[i].beyond_end, "beyond_end of %s", c->name);
     }
+    for (uint16_t c = 0; c < NBD_COMMANDS; c++)
+        cr_expect_not(nbd_command_info(c)->flags & NBD_CMD_FLAG_PAYLOAD_LEN, "it is the header's");
     cr_expect_null(nbd_command_info(NBD_COMMANDS));
     cr_expect_null(nbd_command_info(UINT16_MAX));
 }

@@ -56,13 +56,25 @@ Test(guard, holds_back_what_overlaps)
     struct guards g = {0};
     struct range r = {.offset = 100, .length = 10};
     guards_add(&g, &(struct guard){.export = &one, .probe = 1, .range = r});
-    cr_expect_null(guards_find(&g, &one, (struct range){90, 10}, 0));
-    cr_expect_not_null(guards_find(&g, &one, (struct range){90, 11}, 0));
-    cr_expect_not_null(guards_find(&g, &one, (struct range){109, 1}, 0));
-    cr_expect_null(guards_find(&g, &one, (struct range){110, 5}, 0));
-    cr_expect_null(guards_find(&g, &two, r, 0), "another export");
-    cr_expect_null(guards_find(&g, &one, r, 1), "the probe's own");
-    cr_expect_not_null(guards_find(&g, &one, r, 2));
+    cr_expect_null(guards_find(&g, &one, (struct range){90, 10}, 0, true));
+    cr_expect_not_null(guards_find(&g, &one, (struct range){90, 11}, 0, true));
+    cr_expect_not_null(guards_find(&g, &one, (struct range){109, 1}, 0, true));
+    cr_expect_null(guards_find(&g, &one, (struct range){110, 5}, 0, true));
+    cr_expect_null(guards_find(&g, &two, r, 0, true), "another export");
+    cr_expect_null(guards_find(&g, &one, r, 1, true), "the probe's own");
+    cr_expect_not_null(guards_find(&g, &one, r, 2, true));
+}
+
+Test(guard, reads_pass_where_only_writes_wait)
+{
+    int one;
+    struct guards g = {0};
+    struct range r = {.offset = 100, .length = 10};
+    guards_add(&g, &(struct guard){.export = &one, .probe = 1, .range = r, .reads_pass = true});
+    cr_expect_null(guards_find(&g, &one, r, 0, false));
+    cr_expect_not_null(guards_find(&g, &one, r, 0, true));
+    guards_add(&g, &(struct guard){.export = &one, .probe = 2, .range = r});
+    cr_expect_not_null(guards_find(&g, &one, r, 0, false));
 }
 
 Test(guard, one_chunk_a_probe)
@@ -74,11 +86,11 @@ Test(guard, one_chunk_a_probe)
     guards_add(&g, &(struct guard){.export = &two, .probe = 2, .range = r});
     guards_add(&g, &(struct guard){.export = &one, .probe = 1, .range = next});
     cr_expect_eq(g.n, 2);
-    cr_expect_null(guards_find(&g, &one, r, 0));
-    cr_expect_not_null(guards_find(&g, &one, next, 0));
+    cr_expect_null(guards_find(&g, &one, r, 0, true));
+    cr_expect_not_null(guards_find(&g, &one, next, 0, true));
     cr_expect(guards_remove(&g, 1));
     cr_expect(!guards_remove(&g, 1));
-    cr_expect_not_null(guards_find(&g, &two, r, 0));
+    cr_expect_not_null(guards_find(&g, &two, r, 0, true));
     cr_expect(guards_remove(&g, 2));
     cr_expect_eq(g.n, 0);
 }

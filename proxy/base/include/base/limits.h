@@ -31,8 +31,8 @@
 #define MAX_PAYLOAD (32u << 20)
 // A longer WRITE is drained and answered EINVAL up to here; above, the connection is closed.
 #define MAX_WRITE_DRAINED (64u << 20)
-// BLOCK_STATUS: 4 + 8 * 2^20 (spec: NBD_REPLY_TYPE_BLOCK_STATUS).
-#define MAX_STATUS_CHUNK (4u + 8u * (1u << 20))
+// Extents of one block status chunk (spec: NBD_CMD_BLOCK_STATUS, "SHOULD NOT send more than 2^20").
+#define MAX_STATUS_EXTENTS (1u << 20)
 // Export sizes: off_t of every client we know.
 #define MAX_EXPORT_SIZE ((uint64_t)INT64_MAX)
 

@@ -23,6 +23,9 @@ struct slot {
     uint64_t writes_before;   // a FLUSH: how many writes had been acknowledged when it was sent
     uint32_t error;           // of an error chunk that has come, as it was sent on
     bool native_fast;         // FAST_ZERO went upstream: EINVAL and EOVERFLOW become ENOTSUP
+    bool fua;                 // a FLUSH of ours must follow before the client is answered
+    uint16_t client_flags;    // as the client sent them
+    uint64_t client_length;   // as the client sent it: a BLOCK_STATUS may go upstream shorter
     struct chunk_track track; // the request as it went upstream, and what has come of its reply
 };
 
@@ -41,6 +44,17 @@ static inline uint64_t
 slot_cookie(const struct slot *s)
 {
     return (uint64_t)s->generation << 32 | s->index;
+}
+
+// The request of a client, as it sent it. Not of a task's step.
+static inline struct request
+slot_request(const struct slot *s)
+{
+    return (struct request){.type = s->track.command,
+                            .flags = s->client_flags,
+                            .cookie = s->client_cookie,
+                            .offset = s->track.offset,
+                            .length = s->client_length};
 }
 
 static inline struct range

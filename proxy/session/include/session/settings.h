@@ -14,6 +14,7 @@
 // The keys that [upstream] gives and [export] may override.
 struct policy {
     bool read_only;
+    bool repair; // block-size = repair: unaligned requests are served by read-modify-write
     struct zero_rules zero;
 };
 
@@ -24,10 +25,14 @@ struct upstream_settings {
     struct policy policy;
 };
 
-// An [export] section: what is different for one export, named as clients ask for it.
+// An [export] section, as one upstream's listeners see it: what is different for one export, named
+// as clients ask for it.
 struct export_settings {
-    struct bytes name;                          // owned
-    const struct listener_settings **listeners; // only for these; n_listeners 0: for all
+    struct bytes name;          // owned
+    struct bytes upstream_name; // owned; what upstream calls it
+    struct bytes description;   // owned; .p NULL: as upstream says
+    const struct upstream_settings *upstream;
+    const struct listener_settings **listeners; // those that show it, at least one
     unsigned n_listeners;
     struct policy policy;
 };
@@ -44,7 +49,7 @@ struct listener_settings {
     char *name;
     struct address address;
     unsigned socket_mode;
-    const struct upstream_settings *upstream;
+    const struct upstream_settings *upstream; // NULL: only [export] sections are served
 };
 
 struct limits {
@@ -74,7 +79,7 @@ export_is_for(const struct export_settings *e, const struct listener_settings *l
     for (unsigned i = 0; i < e->n_listeners; i++)
         if (e->listeners[i] == l)
             return true;
-    return e->n_listeners == 0;
+    return false;
 }
 
 static inline struct settings *

@@ -17,10 +17,11 @@
 
 struct chunk_track {
     uint64_t offset; // of the request
-    uint32_t length; // of the request
+    uint64_t length; // of the request; 32 bits but for what moves no data in the extended format
     uint16_t command;
     uint16_t flags; // of the request
     uint8_t n_spans;
+    uint8_t format;    // enum wire_format of the upstream connection
     bool failed;       // an error chunk has been seen
     bool content;      // a content chunk has been seen (DF allows one)
     uint32_t covered;  // bytes of READ content seen
@@ -30,10 +31,13 @@ struct chunk_track {
     } spans[CHUNK_GAPS];
 };
 
-void chunk_track_begin(struct chunk_track *t, const struct request *r);
+// `f`: what the upstream connection speaks. A READ must be shorter than 2^32.
+void chunk_track_begin(struct chunk_track *t, enum wire_format f, const struct request *r);
 
 // How many bytes of payload chunk_judge() needs to see: 0, 4, 8, 12 or, for errors, all of it (at
-// most MAX_ERROR_CHUNK). Returns -1 where the header alone is a breach (*why is then a literal).
+// most MAX_ERROR_CHUNK). `h` is a chunk's. Its length is checked here: where this does not return
+// -1 it fits 32 bits, whatever the format. -1: the header alone is a breach (*why is then a
+// literal).
 int chunk_head_size(const struct chunk_track *t, const struct reply *h, const char **why);
 
 // What a chunk says, once judged.
@@ -42,7 +46,8 @@ struct chunk_facts {
     uint32_t length;   // DATA: bytes of data behind the 8 of the offset. HOLE: its size
     uint32_t error;    // errors: the value as sent, EIO instead of 0
     struct bytes text; // errors: points into head
-    uint32_t context;  // BLOCK_STATUS: index into the table of ids
+    uint32_t context;  // block status: index into the table of ids
+    uint32_t extents;  // block status: how many follow
     bool done;
 };
 
@@ -52,8 +57,10 @@ struct chunk_facts {
 const char *chunk_judge(struct chunk_track *t, const struct reply *h, const uint8_t *head,
                         const uint32_t *ids, unsigned n_ids, struct chunk_facts *facts);
 
-// Extents of a BLOCK_STATUS chunk, n of them, 8 bytes each, as they pass. `*total` is the sum of
-// the lengths so far (starts at 0, 64 bits). NULL or why they are a breach.
+// Extents of a block status chunk, n of them, as they pass; extent_size() bytes each. `*total` is
+// the sum of the lengths so far (starts at 0); it stays below 2^63, and so does the end of what
+// they describe, but whether they go on behind the export is for the caller to look at. NULL or why
+// they are a breach.
 const char *chunk_extents(const struct chunk_track *t, const uint8_t *p, unsigned n,
                           uint64_t *total);
 

@@ -2,15 +2,17 @@
 // The handshake with a client, in which the proxy is the server (spec: "Handshake", "Fixed newstyle
 // negotiation", "Option types"). Bytes in; events and bytes out; no socket, no clock.
 //
-// The machine answers by itself what needs no upstream: ABORT, STARTTLS (POLICY: this listener has
-// no TLS), unknown and withdrawn options (UNSUP), malformed ones (INVALID), long ones (drained,
-// TOO_BIG). Everything else is handed to the caller as CLIENT_HS_OPTION, who must answer it, at
-// leisure, with exactly one final reply before feeding on.
+// The machine answers by itself what needs no upstream: ABORT, STRUCTURED_REPLY and
+// EXTENDED_HEADERS (ACK: replies are translated, whatever upstream speaks), STARTTLS (POLICY: this
+// listener has no TLS), unknown and withdrawn options (UNSUP), malformed ones (INVALID), long ones
+// (drained, TOO_BIG). Everything else is handed to the caller as CLIENT_HS_OPTION, who must answer
+// it, at leisure, with exactly one final reply before feeding on.
 #ifndef WIRE_CLIENT_HANDSHAKE_H
 #define WIRE_CLIENT_HANDSHAKE_H
 
 #include <base/bytes.h>
 #include <base/limits.h>
+#include <wire/codec.h>
 #include <wire/nbd.h>
 
 // Memory the caller lends for the time of the handshake: a whole option.
@@ -22,16 +24,16 @@
 enum client_hs_event {
     CLIENT_HS_MORE,     // all input is consumed
     CLIENT_HS_OPTION,   // `option` waits for its answer; it points into the scratch
-    CLIENT_HS_ANSWERED, // the machine has refused `option.id` itself: send `out` and feed the rest.
-                        // A SET_META_CONTEXT refused so voids what an earlier one has set
+    CLIENT_HS_ANSWERED, // the machine has answered `option.id` itself: send `out` and feed the
+                        // rest. A SET_META_CONTEXT answered so voids what an earlier one has set
     CLIENT_HS_ABORT,    // the client said ABORT, the ACK is in `out`: send it and close
     CLIENT_HS_BREACH,   // close without another byte; `breach` says why (a literal)
 };
 
-// One of EXPORT_NAME, LIST, INFO, GO, STRUCTURED_REPLY, LIST_META_CONTEXT and SET_META_CONTEXT.
+// One of EXPORT_NAME, LIST, INFO, GO, LIST_META_CONTEXT and SET_META_CONTEXT.
 struct client_option {
     uint32_t id;
-    struct bytes name;    // not for LIST and STRUCTURED_REPLY
+    struct bytes name;    // not for LIST
     struct bytes infos;   // INFO, GO: big-endian 16-bit numbers; those of nbd.h, each once
     uint32_t n_queries;   // LIST_META, SET_META
     struct bytes queries; // {len32, bytes}*, checked: walk with client_option_query()
@@ -43,14 +45,14 @@ struct client_handshake {
     const char *breach;
     int state;
     bool no_zeroes, fixed;
-    bool structured; // the client has been told ACK to STRUCTURED_REPLY
-    bool done;       // GO or EXPORT_NAME has been answered well: transmission begins
+    enum wire_format format; // what the client has been told ACK to
+    bool done;               // GO or EXPORT_NAME has been answered well: transmission begins
     uint32_t options, options_allowed, listed;
     uint32_t need, have; // of the element in work
     uint32_t option_id, option_len;
     uint64_t drained;
-    uint32_t refusal; // of the option that is being drained
-    const char *refusal_text;
+    uint32_t reply; // of ours, to the option that is being drained
+    const char *reply_text;
 };
 
 // Begins, and writes the 18 bytes of the greeting to `out`.
@@ -77,8 +79,7 @@ void client_hs_put_export(struct client_handshake *hs, struct out *out, uint64_t
                           uint16_t flags); // INFO_EXPORT
 void client_hs_put_context(struct client_handshake *hs, struct out *out, uint32_t id,
                            struct bytes name);
-// Final ones. ACK of GO begins transmission; ACK of STRUCTURED_REPLY makes it structured. Text is
-// cut at MAX_STRING.
+// Final ones. ACK of GO begins transmission. Text is cut at MAX_STRING.
 void client_hs_ack(struct client_handshake *hs, struct out *out);
 void client_hs_error(struct client_handshake *hs, struct out *out, uint32_t error,
                      struct bytes text);

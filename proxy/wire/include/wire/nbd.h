@@ -14,6 +14,8 @@
 #define NBD_REQUEST_MAGIC          UINT32_C(0x25609513)
 #define NBD_SIMPLE_REPLY_MAGIC     UINT32_C(0x67446698)
 #define NBD_STRUCTURED_REPLY_MAGIC UINT32_C(0x668e33ef)
+#define NBD_EXTENDED_REQUEST_MAGIC UINT32_C(0x21e41c71)
+#define NBD_EXTENDED_REPLY_MAGIC   UINT32_C(0x6e8a278c)
 
 // Handshake flags of the server, and of the client.
 enum { NBD_FLAG_FIXED_NEWSTYLE = 1, NBD_FLAG_NO_ZEROES = 2 };
@@ -73,6 +75,7 @@ enum {
     NBD_FLAG_SEND_RESIZE = 1 << 9,
     NBD_FLAG_SEND_CACHE = 1 << 10,
     NBD_FLAG_SEND_FAST_ZERO = 1 << 11,
+    NBD_FLAG_BLOCK_STATUS_PAYLOAD = 1 << 12,
 };
 
 // Commands (spec: "Request types").
@@ -95,6 +98,7 @@ enum {
     NBD_CMD_FLAG_DF = 1 << 2,
     NBD_CMD_FLAG_REQ_ONE = 1 << 3,
     NBD_CMD_FLAG_FAST_ZERO = 1 << 4,
+    NBD_CMD_FLAG_PAYLOAD_LEN = 1 << 5, // of the header, not of the command: codec.h hides it
 };
 
 // Structured replies (spec: "Structured reply types").
@@ -104,6 +108,7 @@ enum nbd_chunk {
     NBD_REPLY_TYPE_OFFSET_DATA = 1,
     NBD_REPLY_TYPE_OFFSET_HOLE = 2,
     NBD_REPLY_TYPE_BLOCK_STATUS = 5,
+    NBD_REPLY_TYPE_BLOCK_STATUS_EXT = 6,
     NBD_REPLY_TYPE_ERROR = 0x8001,
     NBD_REPLY_TYPE_ERROR_OFFSET = 0x8002,
 };
