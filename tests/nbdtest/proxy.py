@@ -57,10 +57,11 @@ class Proxy:
     """A running nbdzero-proxy with one listener for each upstream.
 
     upstreams: {name: URI or (URI, {key: value})}; tcp: a host for the listeners; keys of [proxy] and,
-    for every upstream, of [upstream] are given with underscores: threads=1, fast_zero="never"."""
+    for every upstream, of [upstream] are given with underscores: threads=1, fast_zero="never".
+    listeners: {name: {key: value}} of further [listen] sections; exports: the same of [export]."""
 
     def __init__(self, folder, processes, upstreams, tcp=None, extra="", files=None, env=None,
-                 **keys):
+                 listeners=None, exports=None, **keys):
         self.folder = folder
         keys = dashes(keys)
         self.state_dir = str(keys.get("state-dir", os.path.join(folder, "state")))
@@ -73,10 +74,12 @@ class Proxy:
         common = {k: v for k, v in keys.items() if k not in PROXY_KEYS}
         for name, upstream in upstreams.items():
             uri, own = upstream if isinstance(upstream, tuple) else (upstream, {})
-            address = os.path.join(folder, f"{name}{number}") if not tcp else (tcp, free_port(tcp))
-            listen = self.listens[name] = Listen(name, address, name)
-            sections.append(section(f"listen {name}", {"address": listen.text, "upstream": name}))
+            sections.append(self._listen_section(name, tcp, {"upstream": name}))
             sections.append(section(f"upstream {name}", {"uri": uri, **common, **dashes(own)}))
+        sections += [self._listen_section(name, tcp, dashes(own))
+                     for name, own in (listeners or {}).items()]
+        sections += [section(f"export {name}", dashes(own))
+                     for name, own in (exports or {}).items()]
         with open(self.config, "w", encoding="utf-8") as f:
             f.write("\n".join(sections) + "\n" + extra)
         self.listen = next(iter(self.listens.values()))
@@ -90,6 +93,11 @@ class Proxy:
         values["control-socket"] = self.control
         values["state-dir"] = self.state_dir
         return section("proxy", values)
+
+    def _listen_section(self, name, tcp, keys):
+        address = f"{self.control}-{name}" if not tcp else (tcp, free_port(tcp))
+        listen = self.listens[name] = Listen(name, address, keys.get("upstream"))
+        return section(f"listen {name}", {"address": listen.text, **keys})
 
     def ready(self):
         """It answers at its control socket, and its listeners are there."""

@@ -3,12 +3,13 @@
 import collections
 import socket
 import struct
+import time
 
 from . import wire
 
 OptionReply = collections.namedtuple("OptionReply", "option kind payload")
 Reply = collections.namedtuple("Reply", "cookie error payload")
-Chunk = collections.namedtuple("Chunk", "cookie flags kind payload")
+Chunk = collections.namedtuple("Chunk", "cookie flags kind payload offset", defaults=[None])
 Export = collections.namedtuple("Export", "size flags infos")
 
 
@@ -28,6 +29,9 @@ class RawClient:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.sock.settimeout(timeout)
         self.sock.connect(address)
+        self.format = "simple"  # what has been agreed: simple, structured or extended
+        self.contexts = {}      # of start(): {name: id}
+        self.offsets = {}       # extended: what each chunk must repeat, {cookie: offset}
         self.cookie = 0
 
     def __enter__(self):
@@ -126,6 +130,16 @@ class RawClient:
 
     def structured(self):
         assert self.final(wire.STRUCTURED_REPLY) == wire.ACK
+        self.format = "structured"
+
+    def extended(self):
+        assert self.final(wire.EXTENDED_HEADERS) == wire.ACK
+        self.format = "extended"
+
+    def agree(self, fmt):
+        """Asks for one of the three formats."""
+        if fmt != "simple":
+            getattr(self, fmt)()
 
     def set_meta(self, name, queries, number=wire.SET_META):
         """Selects contexts; returns {name: id}."""
@@ -150,11 +164,10 @@ class RawClient:
         """The handshake goes on: an ABORT would be served, and an unknown option is refused."""
         return self.final(0x7FFE) == wire.ERR_UNSUP
 
-    def start(self, name="", structured=False, queries=(), infos=()):
+    def start(self, name="", structured=False, queries=(), infos=(), fmt=None):
         """A whole good handshake."""
         self.greet()
-        if structured:
-            self.structured()
+        self.agree(fmt or ("structured" if structured else "simple"))
         if queries:
             self.contexts = self.set_meta(name, queries)
         return self.go(name, infos)
@@ -172,7 +185,13 @@ class RawClient:
         if cookie is None:
             self.cookie += 1
             cookie = self.cookie
-        self.send(wire.request(command, offset, length, flags, cookie, payload))
+        if self.format == "extended":
+            self.offsets[cookie] = offset
+            if command == wire.WRITE:
+                flags |= wire.PAYLOAD_LEN
+            self.send(wire.extended_request(command, offset, length, flags, cookie, payload))
+        else:
+            self.send(wire.request(command, offset, length, flags, cookie, payload))
         return cookie
 
     def reply(self, payload=0):
@@ -182,30 +201,54 @@ class RawClient:
         return Reply(cookie, error, self.receive(payload) if payload and not error else b"")
 
     def chunk(self):
-        magic, flags, kind, cookie, length = struct.unpack(">IHHQI", self.receive(20))
-        assert magic == wire.STRUCTURED, hex(magic)
-        return Chunk(cookie, flags, kind, self.receive(length))
+        """A chunk of the format that was agreed."""
+        assert self.format != "simple"
+        if self.format == "structured":
+            magic, flags, kind, cookie, length = struct.unpack(">IHHQI", self.receive(20))
+            assert magic == wire.STRUCTURED, hex(magic)
+            return Chunk(cookie, flags, kind, self.receive(length))
+        magic, flags, kind, cookie, offset, length = struct.unpack(">IHHQQQ", self.receive(32))
+        assert magic == wire.EXTENDED, hex(magic)
+        assert offset == self.offsets.get(cookie, offset), (offset, self.offsets[cookie])
+        assert length <= 1 << 27, f"a chunk of {length} bytes"
+        return Chunk(cookie, flags, kind, self.receive(length), offset)
+
+    def chunks(self):
+        """All chunks of one reply that nothing is interleaved with."""
+        got = [self.chunk()]
+        while not got[-1].flags & wire.DONE:
+            got.append(self.chunk())
+            assert got[-1].cookie == got[0].cookie, got
+        return got
 
     def either(self):
         """(error, chunks): of a simple reply without payload, or of all chunks of one reply."""
-        magic = struct.unpack(">I", self.receive(4))[0]
-        if magic == wire.SIMPLE:
-            error, _ = struct.unpack(">IQ", self.receive(12))
-            return error, []
-        assert magic == wire.STRUCTURED, hex(magic)
-        chunks, error = [], 0
+        if self.format == "simple":
+            return self.reply().error, []
+        if self.format == "structured" and self.peek(4) == struct.pack(">I", wire.SIMPLE):
+            return self.reply().error, []
+        chunks = self.chunks()
+        errors = [struct.unpack(">I", x.payload[:4])[0] for x in chunks if x.kind & 0x8000]
+        return (errors or [0])[-1], chunks
+
+    def peek(self, n):
+        """The next n bytes, which stay to be read."""
         while True:
-            flags, kind, cookie, length = struct.unpack(">HHQI", self.receive(16))
-            chunks.append(Chunk(cookie, flags, kind, self.receive(length)))
-            if kind & 0x8000:
-                error = struct.unpack(">I", chunks[-1].payload[:4])[0]
-            if flags & wire.DONE:
-                return error, chunks
-            assert struct.unpack(">I", self.receive(4))[0] == wire.STRUCTURED
+            try:
+                data = self.sock.recv(n, socket.MSG_PEEK)
+            except ConnectionResetError:
+                data = b""
+            if len(data) == n:
+                return data
+            if not data:
+                raise Closed("closed where a reply was expected")
+            time.sleep(0.001)
 
     def call(self, command, offset=0, length=0, flags=0, payload=b""):
-        """A request and its simple reply; returns the error."""
+        """A request whose reply carries nothing, or is not looked at; returns the error."""
         cookie = self.request(command, offset, length, flags, payload)
+        if self.format != "simple":
+            return self.either()[0]
         reply = self.reply()
         assert reply.cookie == cookie, (reply, cookie)
         return reply.error
@@ -213,14 +256,46 @@ class RawClient:
     def write(self, offset, data, flags=0):
         return self.call(wire.WRITE, offset, len(data), flags, data)
 
-    def read(self, offset, length):
-        """READ over simple replies; the data, or the error as a number."""
-        cookie = self.request(wire.READ, offset, length)
+    def read(self, offset, length, flags=0):
+        """READ; the data, or the error as a number."""
+        cookie = self.request(wire.READ, offset, length, flags)
+        if self.format != "simple":
+            error, chunks = self.either()
+            return error or assembled(chunks, offset, length)
         reply = self.reply(length)
         assert reply.cookie == cookie
         return reply.error or reply.payload
+
+    def status(self, offset, length, flags=0):
+        """BLOCK_STATUS; {context id: [(length, status), ...]}, or the error as a number."""
+        self.request(wire.BLOCK_STATUS, offset, length, flags)
+        error, chunks = self.either()
+        kind = wire.STATUS_EXT if self.format == "extended" else wire.STATUS
+        assert all(x.kind == kind for x in chunks if not x.kind & 0x8000 and x.kind), chunks
+        found = [wire.status_extents(x) for x in chunks if x.kind == kind]
+        assert error or len(dict(found)) == len(found), "a context twice"
+        return error or dict(found)
 
     def disconnect(self):
         self.request(wire.DISC)
         self.expect_close()
         self.close()
+
+
+def assembled(chunks, offset, length):
+    """The data of a READ, every byte of which must have come exactly once."""
+    data, seen = bytearray(length), bytearray(length)
+    for x in chunks:
+        if x.kind == wire.NONE:
+            assert not x.payload and x.flags & wire.DONE, x
+            continue
+        assert x.kind in (wire.OFFSET_DATA, wire.OFFSET_HOLE), x
+        at = struct.unpack(">Q", x.payload[:8])[0] - offset
+        piece = x.payload[8:] if x.kind == wire.OFFSET_DATA else \
+            bytes(struct.unpack(">I", x.payload[8:])[0])
+        assert piece and 0 <= at and at + len(piece) <= length, (at, len(piece))
+        assert seen.find(1, at, at + len(piece)) < 0, f"bytes at {at} twice"
+        data[at:at + len(piece)] = piece
+        seen[at:at + len(piece)] = b"\1" * len(piece)
+    assert seen.find(0) < 0, f"{seen.count(0)} of {length} bytes never came"
+    return bytes(data)

@@ -26,9 +26,27 @@ class Connection:
     def __init__(self, sock, number):
         self.sock = sock
         self.number = number
-        self.structured = False
+        self.format = "simple"  # or structured, or extended
         self.no_zeroes = False
         self.contexts = {}
+
+    @property
+    def chunked(self):
+        return self.format != "simple"
+
+    def chunk(self, r, kind, payload=b"", flags=wire.DONE, length=None, cookie=None, offset=None):
+        """A chunk that answers `r`, in this connection's format unless told otherwise."""
+        cookie = r.cookie if cookie is None else cookie
+        if self.format == "extended":
+            return wire.extended_chunk(cookie, r.offset if offset is None else offset, kind,
+                                       payload, flags, length)
+        return wire.chunk(cookie, kind, payload, flags, length)
+
+    def status(self, r, context, extents, flags=wire.DONE):
+        """A block status chunk."""
+        extended = self.format == "extended"
+        return self.chunk(r, wire.STATUS_EXT if extended else wire.STATUS,
+                          wire.status_payload(extended, context, extents), flags)
 
     def receive(self, n):
         data = bytearray()
@@ -62,13 +80,21 @@ class Connection:
 
 
 class ModelUpstream:
-    """Serves `disk` under every name; structured replies and base:allocation are agreed to."""
+    """Serves `disk` under every name; structured replies and base:allocation are agreed to.
+
+    What it can do is set by the attributes; a size above 1 GiB has no disk behind it and reads zero."""
 
     size = 1 << 20
     flags = (wire.HAS_FLAGS | wire.SEND_FLUSH | wire.SEND_FUA | wire.SEND_TRIM
              | wire.SEND_WRITE_ZEROES | wire.SEND_CACHE)
-    handshake_flags = 3
+    oldstyle = False           # greets in the style of before 2011
+    oldstyle_reserved = 0      # the upper 16 bits of its flags
+    handshake_flags = 3        # without bit 0 it is newstyle, but not fixed
+    lacks = ()                 # options that it does not know
     has_structured = True
+    has_extended = False
+    requires_extended = False  # refuses whoever does not use extended headers
+    exports = None             # {name: description}; None: every name, and "" is listed
     known_contexts = {"base:allocation": 7}
     block_size = None  # (minimum, preferred, maximum)
 
@@ -77,7 +103,8 @@ class ModelUpstream:
             assert hasattr(self, name), name
             setattr(self, name, value)
         self.disk = bytearray(self.size if self.size <= 1 << 30 else 0)
-        self.events = []       # ("option", number, data) and Requests, in order
+        self.events = []       # ("flags", number, None), ("option", number, data) and Requests, in order
+        self.formats = []      # of each transmission that began
         self.failures = []
         self.open_connections = []
         self.accepted = 0
@@ -141,14 +168,24 @@ class ModelUpstream:
 
     def session(self, c):
         self.greet(c)
-        self.haggle(c)
+        if not self.oldstyle:
+            self.haggle(c)
+        self.formats.append(c.format)
         self.transmit(c)
 
     def greet(self, c):
+        if self.oldstyle:
+            c.send(self.old_greeting())
+            return
         c.send(wire.NBDMAGIC, wire.IHAVEOPT, struct.pack(">H", self.handshake_flags))
         answer = struct.unpack(">I", c.receive(4))[0]
         self.events.append(("flags", answer, None))
+        assert answer & ~self.handshake_flags == 0, f"client flags {answer:#x}"
         c.no_zeroes = bool(answer & 2)
+
+    def old_greeting(self):
+        return wire.NBDMAGIC + struct.pack(
+            ">QQI", wire.OLDSTYLE, self.size, self.oldstyle_reserved << 16 | self.flags) + bytes(124)
 
     def haggle(self, c):
         done = False
@@ -157,34 +194,61 @@ class ModelUpstream:
             assert magic == wire.IHAVEOPT, magic
             data = c.receive(length)
             self.events.append(("option", number, data))
+            if not self.handshake_flags & 1:
+                assert number == wire.EXPORT_NAME, f"option {number} to a server that is not fixed"
             done = self.option(c, number, data)
 
     def option(self, c, number, data):
         """Answers one option; true when transmission begins."""
-        if number in (wire.GO, wire.INFO):
-            self.answer_go(c, number, data)
-            return number == wire.GO
-        if number == wire.EXPORT_NAME:
-            c.send(struct.pack(">QH", self.size, self.transmission_flags(c)),
-                   b"" if c.no_zeroes else bytes(124))
-            return True
-        if number == wire.STRUCTURED_REPLY and self.has_structured:
-            c.structured = True
+        if number in self.lacks:
+            self.refuse(c, number, wire.ERR_UNSUP)
+        elif number == wire.EXTENDED_HEADERS and self.has_extended:
+            c.format = "extended"
             self.ack(c, number)
-        elif number == wire.LIST:
-            c.send(wire.option_reply(number, wire.SERVER, wire.string("")))
+        elif number == wire.STRUCTURED_REPLY and c.format == "extended":
+            self.refuse(c, number, wire.ERR_EXT_HEADER_REQD)
+        elif number == wire.STRUCTURED_REPLY and self.has_structured:
+            c.format = "structured"
             self.ack(c, number)
-        elif number in (wire.SET_META, wire.LIST_META) and c.structured:
-            self.answer_meta(c, number, data)
         elif number == wire.ABORT:
             self.ack(c, number)
             raise Gone
+        elif number == wire.EXPORT_NAME:
+            return self.answer_export_name(c, data)
+        elif self.requires_extended and c.format != "extended":
+            self.refuse(c, number, wire.ERR_EXT_HEADER_REQD)
+        elif number in (wire.GO, wire.INFO):
+            if not self.knows(data[4:4 + struct.unpack_from(">I", data)[0]]):
+                self.refuse(c, number, wire.ERR_UNKNOWN, b"no such export")
+                return False
+            self.answer_go(c, number, data)
+            return number == wire.GO
+        elif number == wire.LIST:
+            self.answer_list(c, number)
+        elif number in (wire.SET_META, wire.LIST_META) and c.chunked:
+            self.answer_meta(c, number, data)
         else:
             self.refuse(c, number, wire.ERR_UNSUP)
         return False
 
+    def knows(self, name):
+        return self.exports is None or name.decode() in self.exports
+
+    def answer_export_name(self, c, name):
+        if not self.knows(name) or self.requires_extended:
+            raise Gone
+        assert c.format != "extended", "EXPORT_NAME after EXTENDED_HEADERS"
+        c.send(struct.pack(">QH", self.size, self.transmission_flags(c)),
+               b"" if c.no_zeroes else bytes(124))
+        return True
+
+    def answer_list(self, c, number):
+        for name, text in ({"": ""} if self.exports is None else self.exports).items():
+            c.send(wire.option_reply(number, wire.SERVER, wire.string(name) + text.encode()))
+        self.ack(c, number)
+
     def transmission_flags(self, c):
-        return self.flags | (wire.SEND_DF if c.structured else 0)
+        return self.flags | (wire.SEND_DF if c.chunked else 0)
 
     def answer_go(self, c, number, data):
         self.info_export(c, number)
@@ -225,15 +289,26 @@ class ModelUpstream:
     def refuse(c, number, error, text=b""):
         c.send(wire.option_reply(number, error, text))
 
-    def transmit(self, c):
-        while True:
+    def receive_request(self, c):
+        """PAYLOAD_LEN is checked, and then not among the flags."""
+        if c.format != "extended":
             magic, flags, command, cookie, offset, length = struct.unpack(
                 ">IHHQQI", c.receive(28))
             assert magic == wire.REQUEST, hex(magic)
-            payload = c.receive(length) if command == wire.WRITE else b""
-            r = Request(command, flags, cookie, offset, length, payload)
+        else:
+            magic, flags, command, cookie, offset, length = struct.unpack(
+                ">IHHQQQ", c.receive(32))
+            assert magic == wire.EXTENDED_REQUEST, hex(magic)
+            assert bool(flags & wire.PAYLOAD_LEN) == (command == wire.WRITE), (command, flags)
+            flags &= ~wire.PAYLOAD_LEN
+        payload = c.receive(length) if command == wire.WRITE else b""
+        return Request(command, flags, cookie, offset, length, payload)
+
+    def transmit(self, c):
+        while True:
+            r = self.receive_request(c)
             self.events.append(r)
-            if command == wire.DISC:
+            if r.command == wire.DISC:
                 raise Gone
             self.serve(c, r)
 
@@ -247,18 +322,17 @@ class ModelUpstream:
 
     def good(self, c, r):
         if r.command == wire.READ:
-            data = bytes(self.disk[r.offset:r.offset + r.length])
-            if c.structured:
-                c.send(wire.chunk(r.cookie, wire.OFFSET_DATA,
-                                  struct.pack(">Q", r.offset) + data))
+            data = bytes(self.disk[r.offset:r.offset + r.length]) if self.disk else bytes(r.length)
+            if c.chunked:
+                c.send(c.chunk(r, wire.OFFSET_DATA, struct.pack(">Q", r.offset) + data))
             else:
                 c.send(wire.simple_reply(r.cookie, 0, data))
         elif r.command == wire.BLOCK_STATUS:
             self.answer_status(c, r)
         else:
-            if r.command == wire.WRITE:
+            if r.command == wire.WRITE and self.disk:
                 self.disk[r.offset:r.offset + r.length] = r.payload
-            if r.command in (wire.WRITE_ZEROES, wire.TRIM):
+            if r.command in (wire.WRITE_ZEROES, wire.TRIM) and self.disk:
                 self.disk[r.offset:r.offset + r.length] = bytes(r.length)
             self.done(c, r)
 
@@ -266,14 +340,15 @@ class ModelUpstream:
         """Everything is data."""
         ids = list(c.contexts.values())
         for n, number in enumerate(ids):
-            c.send(wire.chunk(r.cookie, wire.STATUS, struct.pack(">III", number, r.length, 0),
-                              flags=wire.DONE if n == len(ids) - 1 else 0))
+            c.send(c.status(r, number, [(r.length, 0)], wire.DONE if n == len(ids) - 1 else 0))
 
     @staticmethod
     def done(c, r, error=0):
         """A reply without payload."""
-        if error and c.structured:
-            c.send(wire.chunk(r.cookie, wire.CHUNK_ERROR, struct.pack(">IH", error, 0)))
+        if error and c.chunked:
+            c.send(c.chunk(r, wire.CHUNK_ERROR, struct.pack(">IH", error, 0)))
+        elif c.format == "extended":
+            c.send(c.chunk(r, wire.NONE))
         else:
             c.send(wire.simple_reply(r.cookie, error))
 

@@ -146,7 +146,12 @@ class Daemon:
         wait_until(lambda: accepts(address), 10, "nbd-server listening")
 
     def running(self):
-        return self.pid is not None and os.path.exists(f"/proc/{self.pid}")
+        """Not as a zombie: init may take seconds to ask for it."""
+        try:
+            with open(f"/proc/{self.pid}/stat", encoding="ascii") as f:
+                return f.read().rpartition(") ")[2][0] != "Z"
+        except (FileNotFoundError, ProcessLookupError):
+            return False
 
     def kill(self):
         if not self.running():

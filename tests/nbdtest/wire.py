@@ -8,6 +8,8 @@ OPTION_REPLY = 0x3E889045565A9
 REQUEST = 0x25609513
 SIMPLE = 0x67446698
 STRUCTURED = 0x668E33EF
+EXTENDED_REQUEST = 0x21E41C71
+EXTENDED = 0x6E8A278C
 OLDSTYLE = 0x00420281861253
 
 # Options
@@ -31,8 +33,8 @@ FUA, NO_HOLE, DF, REQ_ONE, FAST_ZERO, PAYLOAD_LEN = [1 << n for n in range(6)]
 (HAS_FLAGS, READ_ONLY, SEND_FLUSH, SEND_FUA, ROTATIONAL, SEND_TRIM, SEND_WRITE_ZEROES, SEND_DF,
  CAN_MULTI_CONN, SEND_RESIZE, SEND_CACHE, SEND_FAST_ZERO, STATUS_PAYLOAD) = [1 << n for n in range(13)]
 
-# Structured chunks
-NONE, OFFSET_DATA, OFFSET_HOLE, STATUS = 0, 1, 2, 5
+# Chunks
+NONE, OFFSET_DATA, OFFSET_HOLE, STATUS, STATUS_EXT = 0, 1, 2, 5, 6
 CHUNK_ERROR, CHUNK_ERROR_OFFSET = 0x8001, 0x8002
 DONE = 1
 
@@ -64,6 +66,12 @@ def request(command, offset=0, length=0, flags=0, cookie=1, payload=b"", magic=R
     return struct.pack(">IHHQQI", magic, flags, command, cookie, offset, length) + payload
 
 
+def extended_request(command, offset=0, length=0, flags=0, cookie=1, payload=b"",
+                     magic=EXTENDED_REQUEST):
+    """Flags are sent as they are given: PAYLOAD_LEN is up to the caller."""
+    return struct.pack(">IHHQQQ", magic, flags, command, cookie, offset, length) + payload
+
+
 def option_reply(number, kind, payload=b"", length=None, magic=OPTION_REPLY):
     return struct.pack(">QIII", magic, number, kind,
                        len(payload) if length is None else length) + payload
@@ -76,3 +84,28 @@ def simple_reply(cookie, error=0, payload=b"", magic=SIMPLE):
 def chunk(cookie, kind, payload=b"", flags=DONE, length=None):
     return struct.pack(">IHHQI", STRUCTURED, flags, kind, cookie,
                        len(payload) if length is None else length) + payload
+
+
+def extended_chunk(cookie, offset, kind, payload=b"", flags=DONE, length=None, magic=EXTENDED):
+    return struct.pack(">IHHQQQ", magic, flags, kind, cookie, offset,
+                       len(payload) if length is None else length) + payload
+
+
+def status_payload(extended, context, extents, count=None):
+    """What a block status chunk carries: {length, status}, and in the extended one their number."""
+    if not extended:
+        return struct.pack(">I", context) + b"".join(struct.pack(">II", *e) for e in extents)
+    return struct.pack(">II", context, len(extents) if count is None else count) + b"".join(
+        struct.pack(">QQ", *e) for e in extents)
+
+
+def status_extents(chunk):
+    """(context, [(length, status), ...]) of a block status chunk of either kind."""
+    head, size, code = (8, 16, "Q") if chunk.kind == STATUS_EXT else (4, 8, "I")
+    context = struct.unpack_from(">I", chunk.payload)[0]
+    rest = chunk.payload[head:]
+    assert rest and len(rest) % size == 0, chunk
+    numbers = struct.unpack(f">{len(rest) // size * 2}{code}", rest)
+    if chunk.kind == STATUS_EXT:
+        assert struct.unpack_from(">I", chunk.payload, 4)[0] == len(numbers) // 2, chunk
+    return context, list(zip(numbers[::2], numbers[1::2]))

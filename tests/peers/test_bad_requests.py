@@ -101,17 +101,20 @@ def test_d83_zero_length(stage, command):
     assert c.either()[0] == 0
 
 
-@pytest.mark.parametrize("flags, commands", [
-    (wire.HAS_FLAGS | wire.SEND_WRITE_ZEROES, [wire.FLUSH, wire.TRIM, wire.CACHE]),
-    (wire.HAS_FLAGS | wire.SEND_FLUSH, [wire.TRIM, wire.CACHE])])
-def test_d87_d89_not_advertised(stage, flags, commands):
+@pytest.mark.parametrize("flags, commands, fua", [
+    (wire.HAS_FLAGS | wire.SEND_WRITE_ZEROES, [wire.FLUSH, wire.TRIM, wire.CACHE], False),
+    (wire.HAS_FLAGS | wire.SEND_FLUSH, [wire.TRIM, wire.CACHE], True)], ids=["nothing", "flush"])
+def test_d87_d89_not_advertised(stage, flags, commands, fua):
+    """FUA is there where FLUSH is: see test_fua_by_flush.py."""
     s = stage(overrides={"flags": flags})
     c = s.client()
     export = c.start()
-    assert not export.flags & (wire.SEND_TRIM | wire.SEND_CACHE | wire.SEND_FUA)
+    assert not export.flags & (wire.SEND_TRIM | wire.SEND_CACHE)
+    assert bool(export.flags & wire.SEND_FUA) == fua
     for command in commands:
         assert c.call(command, *ranges_of(command)) == wire.EINVAL
-    assert c.call(wire.WRITE, 0, 512, wire.FUA, b"f" * 512) == wire.EINVAL
+    if not fua:
+        assert c.call(wire.WRITE, 0, 512, wire.FUA, b"f" * 512) == wire.EINVAL
     assert not s.upstream.requests()
 
 

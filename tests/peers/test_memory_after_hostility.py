@@ -39,7 +39,25 @@ def bad_requests(c):
         c.request(n % 20, n << 40, 0xFFFF, n & 0xFFFF, cookie=n)
 
 
-HOSTILE = [greets_and_floods, never_reads, half_writes, junk, bad_requests]
+def extended_never_reads(c):
+    c.start(fmt="extended")
+    for n in range(60):
+        c.request(wire.READ, 0, 32 * MIB, wire.DF * (n % 2))
+
+
+def extended_half_payload(c):
+    c.start(fmt="extended")
+    c.request(wire.TRIM, 0, 32 * MIB, wire.PAYLOAD_LEN, bytes(16 * MIB))
+
+
+def extended_bad_requests(c):
+    c.start(fmt="extended")
+    for n in range(2000):
+        c.request(n % 17 + 3, n << 40, n << 32, n & 0xFFDF, cookie=n)
+
+
+HOSTILE = [greets_and_floods, never_reads, half_writes, junk, bad_requests, extended_never_reads,
+           extended_half_payload, extended_bad_requests]
 
 
 @pytest.mark.timing
@@ -49,7 +67,7 @@ def test_memory_after_hostility(servers, start_proxy, raw, bystander):
     watcher = bystander(proxy.address, offset=60 * MIB)
     watcher.served(20)
     before = proxy.process.rss()
-    for _ in range(4):
+    for _ in range(3):
         crowd = []
         for hostile in HOSTILE * 3:
             c = raw(proxy.address, timeout=0.5)

@@ -74,17 +74,6 @@ def test_b38_structured_reply_with_data_and_twice(stage):
         c.disconnect()
 
 
-def test_b45_extended_headers_then_structured_replies(stage):
-    s = stage()
-    with s.proxy.ends("client-disc"):
-        c = s.client()
-        c.greet()
-        assert c.final(wire.EXTENDED_HEADERS) == wire.ERR_UNSUP
-        c.structured()
-        c.go()
-        c.disconnect()
-
-
 def test_b47_pipelined_options(stage):
     s = stage()
     with s.proxy.ends("client-abort"):

@@ -47,11 +47,6 @@ def test_i157_fua_is_forwarded(stage):
     assert s.upstream.requests(wire.WRITE)[0].flags & wire.FUA
 
 
-def test_i157_no_fua_upstream_none_here(stage):
-    s = stage(overrides={"flags": ModelUpstream.flags & ~wire.SEND_FUA})
-    assert not s.client().start().flags & wire.SEND_FUA
-
-
 def test_i159_multi_conn_is_upstreams(stage):
     s = stage(overrides={"flags": ModelUpstream.flags | wire.CAN_MULTI_CONN})
     assert s.client().start().flags & wire.CAN_MULTI_CONN

@@ -20,15 +20,19 @@ def busy(servers, start_proxy, bystander):
     return proxy, watcher
 
 
-def test_h147_reads_whose_replies_nobody_takes(busy, raw):
+@pytest.mark.parametrize("client, flags", [
+    ("simple", 0), ("structured", 0), ("structured", wire.DF), ("extended", 0),
+    ("extended", wire.DF)], ids=["simple", "structured", "structured_df", "extended", "extended_df"])
+def test_h147_reads_whose_replies_nobody_takes(busy, raw, client, flags):
+    """DF: what is gathered counts, too."""
     proxy, watcher = busy
     before = proxy.process.rss()
     c = raw(proxy.address, timeout=2)
-    c.start()
+    c.start(fmt=client)
     sent = 0
     try:
         for _ in range(20000):
-            c.request(wire.READ, 0, 32 * MIB)
+            c.request(wire.READ, 0, 32 * MIB, flags)
             sent += 1
     except OSError:
         pass  # it stopped reading us: that is the back-pressure
@@ -41,14 +45,15 @@ def test_h147_reads_whose_replies_nobody_takes(busy, raw):
     watcher.served()
 
 
-def test_h147_many_small_reads(busy, raw):
+@pytest.mark.parametrize("flags", [0, wire.DF], ids=["plain", "df"])
+def test_h147_many_small_reads(busy, raw, flags):
     proxy, watcher = busy
     before = proxy.process.rss()
     c = raw(proxy.address, timeout=2)
-    c.start()
+    c.start(structured=bool(flags))
     try:
         for _ in range(200):
-            c.send(b"".join(wire.request(wire.READ, 0, 512, cookie=n) for n in range(1000)))
+            c.send(b"".join(wire.request(wire.READ, 0, 512, flags, n) for n in range(1000)))
     except OSError:
         pass
     watcher.served()

@@ -36,13 +36,34 @@ class Silent(ModelUpstream):
         c.wait_closed()
 
 
-class Oldstyle(ModelUpstream):
+class OldstyleCut(ModelUpstream):
+    """Closes inside an oldstyle greeting."""
+    oldstyle = True
+
     def greet(self, c):
-        c.send(wire.NBDMAGIC, struct.pack(">QQI", wire.OLDSTYLE, self.size, 1), bytes(124))
+        c.send(self.old_greeting()[:100])
+        c.close()
+
+
+class OldstyleStalls(ModelUpstream):
+    """Stalls inside an oldstyle greeting."""
+    oldstyle = True
+
+    def greet(self, c):
+        c.send(self.old_greeting()[:151])
         c.wait_closed()
 
 
-BAD = [WrongMagic, ClosesAfter8, ClosesAtOnce, Junk, Silent, Oldstyle]
+class OtherStyle(ModelUpstream):
+    """Neither the magic of the old style nor that of the new one."""
+
+    def greet(self, c):
+        c.send(wire.NBDMAGIC, struct.pack(">QQI", wire.OLDSTYLE + 1, self.size, 1), bytes(124))
+        c.wait_closed()
+
+
+BAD = [WrongMagic, ClosesAfter8, ClosesAtOnce, Junk, Silent, OldstyleCut, OldstyleStalls,
+       OtherStyle]
 
 
 @pytest.mark.parametrize("kind", BAD)

@@ -62,7 +62,7 @@ def test_b50_upstream_without_go(stage, structured):
         c = s.client()
         c.greet()
         if structured:
-            c.option(wire.STRUCTURED_REPLY)
+            c.structured()
         assert c.go().size == s.upstream.size
         c.request(wire.WRITE, 512, 512, payload=b"g" * 512)
         assert c.either()[0] == 0

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from nbdtest import wire
+from nbdtest.formats import kind_of, pairs
 from nbdtest.rawclient import Closed
 from nbdtest.rawserver import ModelUpstream
 
@@ -164,6 +165,63 @@ def test_g140_half_a_read(stage, then, ending):
         if len(got) >= 16 and struct.unpack(">I", got[4:8])[0] == 0:
             assert 16 <= len(got) <= 16 + 32768
             assert set(got[16:]) <= {ord("h")}
+    s.upstream.wait_no_connection()
+
+
+class StopsInsideAChunk(ModelUpstream):
+    """Half of a READ's data behind a header that promises all of it, and then `then(c)`."""
+    then = None
+
+    def on_read(self, c, r):
+        half = b"h" * (r.length // 2)
+        if c.chunked:
+            c.send(c.chunk(r, wire.OFFSET_DATA, struct.pack(">Q", r.offset) + half,
+                           length=8 + r.length))
+        else:
+            c.send(wire.simple_reply(r.cookie), half)
+        type(self).then(c)
+
+
+def collect(c, n):
+    """n replies in whatever order: how many bytes of data came, and {cookie: error}."""
+    sent, errors, done = 0, {}, 0
+    while done < n:
+        if c.format == "structured" and c.peek(4) == struct.pack(">I", wire.SIMPLE):
+            reply = c.reply()
+            errors[reply.cookie] = reply.error
+            done += 1
+            continue
+        x = c.chunk()
+        if x.kind & 0x8000:
+            errors[x.cookie] = struct.unpack(">I", x.payload[:4])[0]
+        elif x.kind == wire.OFFSET_DATA:
+            sent += len(x.payload) - 8
+        done += x.flags & wire.DONE
+    return sent, errors
+
+
+@pairs
+@pytest.mark.parametrize("then, ending", ENDS.values(), ids=ENDS.keys())
+def test_g140_half_a_chunk_in_every_pair(stage, client, upstream, then, ending):
+    """A chunk that has begun is filled up, and an error follows (spec: NBD_CMD_READ); what was asked
+    besides it fails, too. A simple reply that has begun cannot be saved."""
+    s = stage(kind_of(upstream, StopsInsideAChunk, then=staticmethod(then)), io_timeout="700ms")
+    with s.proxy.ends(ending):
+        c = s.client()
+        c.start(fmt=client)
+        one = wire.extended_request if client == "extended" else wire.request
+        c.send(one(wire.READ, 0, 65536, cookie=1) + one(wire.FLUSH, cookie=2))
+        if client == "simple":
+            said = c.drain()
+            if upstream != "only_extended":
+                assert said[:16] == wire.simple_reply(1) and set(said[16:]) <= {ord("h")}
+                assert len(said) <= 16 + 32768
+            else:
+                assert wire.simple_reply(1, wire.EIO) in said and len(said) == 32
+            return
+        sent, errors = collect(c, 2)
+        assert errors == {1: wire.EIO, 2: wire.EIO} and sent in (0, 65536)
+        assert c.drain() == b""
     s.upstream.wait_no_connection()
 
 
