@@ -59,13 +59,14 @@ def servers(folder, processes):
 
 @pytest.fixture
 def start_proxy(folder, processes):
-    """start_proxy({name: uri}, **keys) or start_proxy(uri, **keys): stopped and judged at the end."""
+    """start_proxy({name: uri}, **keys) or start_proxy(uri, **keys): stopped and judged at the end. at: the
+    folder of its sockets."""
     proxies = []
 
-    def start(upstreams, **keys):
+    def start(upstreams, at=None, **keys):
         if isinstance(upstreams, str):
             upstreams = {"main": upstreams}
-        proxies.append(Proxy(folder, processes, upstreams, **keys))
+        proxies.append(Proxy(at or folder, processes, upstreams, **keys))
         return proxies[-1]
 
     yield start
@@ -140,7 +141,8 @@ def pytest_runtest_logreport(report):
     elif report.skipped:
         _count["skipped"] += 1
         why = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-        _not_run.append(f"{report.nodeid.split('::')[-1]}: {why.replace('Skipped: ', '')}")
+        name = dict(report.user_properties).get("not_run", report.nodeid.split("::")[-1])
+        _not_run.append(f"{name}: {why.replace('Skipped: ', '')}")
     elif report.when == "call":
         _count["passed"] += 1
 

@@ -4,6 +4,10 @@ import pytest
 
 from nbdtest.data import pattern
 from nbdtest.disks import run
+from nbdtest.generations import GENERATIONS, Inside, Place
+
+# Whose asserts shall say what they compared.
+pytest.register_assert_rewrite("matrix", "interop_helpers")
 
 SIZE = 16 << 20
 NAMES = ["nbd-server", "nbdkit-memory", "nbdkit-file", "nbdkit-nozero", "nbdkit-emulate",
@@ -48,3 +52,25 @@ def image(servers):
     data[5 << 20:(5 << 20) + 4096] = bytes(4096)
     data[-(2 << 20):] = bytes(2 << 20)
     return servers.file(data=bytes(data))
+
+
+@pytest.fixture
+def place_in(folder, processes):
+    """place_in(number): where a generation's programs run in this test. beside: in the folder of another
+    place if this generation sees it."""
+    places = []
+
+    def find(number, beside=None):
+        generation = GENERATIONS[number]
+        if beside and (generation is beside.generation or not generation.root):
+            place = Place(generation, beside.folder, processes)
+        elif generation.root:
+            place = Inside(generation, processes)
+        else:
+            place = Place(generation, folder, processes)
+        places.append(place)
+        return place
+
+    yield find
+    for place in reversed(places):
+        place.close()
