@@ -337,7 +337,8 @@ chunk(struct session *s, struct slot *slot, const struct reply *h, uint8_t *p, s
 static bool
 client_has_room(const struct session *s)
 {
-    return !s->client || stream_unsent(s->client) < UNSENT_HIGH;
+    // A repair may hold a guard for which others wait: its replies must come whatever this client does.
+    return !s->client || s->repairs || stream_unsent(s->client) < UNSENT_HIGH;
 }
 
 static bool

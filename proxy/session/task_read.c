@@ -40,6 +40,8 @@ task_read_begin(struct session *s, const struct request *r, nstime began)
         client_answer(s, r, NBD_ENOMEM, began);
         return;
     }
+    // An upstream that lies about what it has sent must not get old memory told (CHUNK_GAPS).
+    memset(data->data, 0, r->length);
     t->data = data;
     uint16_t flags = s->facts.fua_by_flush ? 0 : r->flags & NBD_CMD_FLAG_FUA;
     task_step(t, &(struct step){.type = NBD_CMD_READ,

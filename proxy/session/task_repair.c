@@ -44,6 +44,7 @@ repair_new(struct session *s, const struct request *r, const struct task_kind *k
             buf_unref(buf);
         return NULL;
     }
+    memset(buf->data, 0, data); // as in task_read.c
     t->data = buf;
     bool counted = r->type == NBD_CMD_READ || r->type == NBD_CMD_WRITE;
     t->u.repair.extra = counted ? data - r->length : data;

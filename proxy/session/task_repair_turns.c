@@ -15,7 +15,8 @@ held(void *ctx)
     struct task *t = ctx;
     t->guard = &t->u.repair.guard;
     t->waiting = true;
-    stream_nudge(t->s->upstream);
+    if (t->s->upstream) // else it is being lost, and this task's turn comes
+        stream_nudge(t->s->upstream);
 }
 
 static void
