@@ -111,6 +111,24 @@ pool_picked(struct ring *r, uint32_t id)
     return b;
 }
 
+struct buf *
+pool_take(struct ring *r)
+{
+    struct pool *p = &r->pool;
+    if (!p->free && !grow(r))
+        return NULL;
+    uint32_t id = p->stack[--p->free];
+    struct buf *b = &p->bufs[id];
+    if (p->free < p->low)
+        p->low = p->free;
+    p->touched[id] = true;
+    p->picks++;
+    b->refs = 1;
+    memory_is_ours(b->data, b->cap);
+    trim_soon(r);
+    return b;
+}
+
 void
 pool_missed(struct ring *r)
 {

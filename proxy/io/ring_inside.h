@@ -29,6 +29,7 @@ struct slots {
 // An id is generation << 32 | index, never 0. Returns 0 if out of memory.
 uint64_t slot_claim(struct slots *t, enum slot_kind kind, void *object);
 void slot_release(struct slots *t, uint64_t id);
+void slot_move(struct slots *t, uint64_t id, void *object);               // it is another's now
 void *slot_find(const struct slots *t, uint64_t id, enum slot_kind kind); // NULL: it has gone
 void slots_free(struct slots *t);
 
@@ -89,8 +90,9 @@ bool pool_open(struct ring *r);
 void pool_close(struct ring *r);
 void pool_offer(struct ring *r); // before each submission
 struct buf *pool_picked(struct ring *r,
-                        uint32_t id); // by a completion; one reference, the caller's
-void pool_missed(struct ring *r);     // a receive found none
+                        uint32_t id);  // by a completion; one reference, the caller's
+struct buf *pool_take(struct ring *r); // likewise, not by a receive; NULL: all are in use
+void pool_missed(struct ring *r);      // a receive found none
 void pool_put(struct buf *b);
 bool pool_has(const struct pool *p); // a receive that selects can succeed
 bool pool_scarce(const struct pool *p);
@@ -160,6 +162,8 @@ struct ring {
     bool moving_bulk;   // a large one was
     uint32_t pace;      // of small ones, lately
     nstime paced;       // when that was reckoned
+    nstime shaking;     // time that TLS handshakes took in the turn `shook`
+    uint32_t shook;
 };
 
 // An entry of the submission queue; submits what is there when it is full. Never NULL.

@@ -54,6 +54,12 @@ slot_release(struct slots *t, uint64_t id)
     t->free = index + 1;
 }
 
+void
+slot_move(struct slots *t, uint64_t id, void *object)
+{
+    t->v[(uint32_t)id].object = object;
+}
+
 void *
 slot_find(const struct slots *t, uint64_t id, enum slot_kind kind)
 {

@@ -138,6 +138,12 @@ stream_close(struct stream *s, enum stream_close how)
     timer_set(s->ring, &s->timer, s->ring->now + FINISH_STALL);
 }
 
+void
+stream_patience(struct stream *s)
+{
+    timer_set(s->ring, &s->timer, s->ring->now + FINISH_STALL);
+}
+
 // Moves the end of a closed stream on by what has become possible.
 void
 stream_finish(struct stream *s)
@@ -145,7 +151,7 @@ stream_finish(struct stream *s)
     struct ring *r = s->ring;
     if (s->state == STREAM_FINISHING && s->queue.count) {
         if (s->last_sent == r->now) // it takes some: no reason to give up
-            timer_set(r, &s->timer, r->now + FINISH_STALL);
+            stream_patience(s);
     } else if (s->state == STREAM_FINISHING && !s->error) {
         shutdown(s->fd, SHUT_WR);
         s->state = STREAM_ENDED;

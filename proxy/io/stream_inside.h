@@ -34,8 +34,13 @@ enum stream_state {
     STREAM_DEAD,      // waits for its completions, then is freed
 };
 
+// A stream that is TLS has no socket: it lies above a plain one, which has it and whose only user
+// it is (tls_stream.c).
 struct stream {
     struct ring *ring;
+    struct tls *tls;      // NULL: plain
+    struct stream *above; // the TLS stream that this one carries; NULL: none
+    struct stream *below; // the plain stream that carries this one; NULL: it is plain itself
     const struct stream_handler *handler; // NULL: closed
     void *ctx;
     uint64_t id;
@@ -43,7 +48,6 @@ struct stream {
     int error; // -errno
     enum stream_state state;
     uint32_t spoke; // the turn in which the handler was called last
-    bool is_tcp;
     bool receiving; // a receive is in the kernel
     bool selecting; // which picks a buffer from the pool; otherwise it goes behind `tail` in `buf`
     bool polling;   // the socket is full, a poll for room is in the kernel
@@ -77,18 +81,28 @@ void streams_close_all(struct ring *r);
 void stream_dirty(struct stream *s);    // flush it at the end of the turn
 void stream_announce(struct stream *s); // call its handler
 void stream_starve(struct stream *s);   // flush it when the pool has a buffer
+void stream_unstarve(struct stream *s);
 void stream_break(struct stream *s, int error);
 void stream_finish(struct stream *s);
-void stream_free(struct stream *s); // nothing of it may be in the kernel or in a list
+void stream_patience(struct stream *s); // while finishing: it takes some, no reason to give up
+void stream_free(struct stream *s);     // nothing of it may be in the kernel or in a list
 
 void receive_start(struct stream *s);
 void receive_done(struct stream *s, int res, uint32_t flags);
 void receive_settle(struct stream *s);
 void receive_drop(struct stream *s); // forget what is unread
 void receive_trim(struct stream *s);
+// Room behind what is unread, for one that receives from below.
+bool receive_room(struct stream *s); // false: there is none to be had now
+size_t receive_space(const struct stream *s);
 
 void send_start(struct stream *s);
+void send_wait(struct stream *s);    // until there is room in the socket
+void send_compact(struct stream *s); // the peer is slow: pin no more of the pool than need be
 void writable_done(struct stream *s);
+
+void tls_flush(struct stream *s);
+void tls_free(struct stream *s);
 
 void queue_init(struct send_queue *q);
 void queue_clear(struct send_queue *q); // drops all, frees memory

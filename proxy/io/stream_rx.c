@@ -71,7 +71,8 @@ receive_settle(struct stream *s)
     if (n == 0 && s->buf->refs == 1)
         s->head = s->tail = s->buf->data; // begin anew where the cache is warm
     if (n <= CARRY) {
-        if (is_bulk(s) && s->buf->kind == BUF_BULK && room(s) >= ROOM_BULK)
+        // The kernel needs one to receive into; what is decrypted can wait for one.
+        if (!s->tls && is_bulk(s) && s->buf->kind == BUF_BULK && room(s) >= ROOM_BULK)
             return;
         move_to(s, NULL, s->carry);
         return;
@@ -111,6 +112,31 @@ make_room(struct stream *s)
         return s->buf && room(s) > 0;
     move_to(s, b, b->data);
     return true;
+}
+
+bool
+receive_room(struct stream *s)
+{
+    struct ring *r = s->ring;
+    bool small = !is_bulk(s) && unread(s) <= CARRY;
+    if (s->buf && small && room(s) > 0)
+        return true;
+    if (!small && make_room(s))
+        return true;
+    if (unread(s) > CARRY)
+        return false; // as much as we ever hold
+    struct buf *b = pool_scarce(&r->pool) ? NULL : pool_take(r);
+    if (!b)
+        b = buf_new(r, HEAP_MOST);
+    if (b)
+        move_to(s, b, b->data + HEADROOM - unread(s));
+    return b != NULL;
+}
+
+size_t
+receive_space(const struct stream *s)
+{
+    return room(s);
 }
 
 static void

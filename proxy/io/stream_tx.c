@@ -40,6 +40,12 @@ takes(const struct stream *s, uint64_t n)
     return n > 0 && !s->error && s->handler;
 }
 
+static bool
+is_slow(const struct stream *s)
+{
+    return s->below ? s->below->polling : s->polling;
+}
+
 static void
 push(struct stream *s, struct buf *b, const uint8_t *p, uint64_t n)
 {
@@ -85,7 +91,7 @@ stream_send_ref(struct stream *to, struct stream *from, const uint8_t *p, size_t
     // A header and its payload, and message after message, lie side by side: one piece to send.
     if (b && queue_join(&to->queue, b, p, n))
         queued(to, n);
-    else if (!b || (to->polling && n <= (b->kind == BUF_POOL ? COPY_SLOW : COPY_BELOW)))
+    else if (!b || (is_slow(to) && n <= (b->kind == BUF_POOL ? COPY_SLOW : COPY_BELOW)))
         push_copy(to, p, n);
     else
         push(to, b, p, n);
@@ -108,7 +114,7 @@ stream_send_zeroes(struct stream *to, uint64_t n)
 uint64_t
 stream_unsent(const struct stream *s)
 {
-    return s->queue.bytes;
+    return s->queue.bytes + (s->below ? s->below->queue.bytes : 0);
 }
 
 // Lays out the front of the queue; returns its bytes.
@@ -154,8 +160,8 @@ send_some(struct stream *s, size_t *asked)
 
 // The peer is slow: what is queued may lie here long. A piece of a pool buffer pins all of it, and
 // some hundred such peers could pin the whole pool.
-static void
-compact(struct stream *s)
+void
+send_compact(struct stream *s)
 {
     struct ring *r = s->ring;
     bool scarce = pool_scarce(&r->pool);
@@ -177,10 +183,10 @@ compact(struct stream *s)
     }
 }
 
-static void
-wait_for_room(struct stream *s)
+void
+send_wait(struct stream *s)
 {
-    compact(s);
+    send_compact(s);
     s->polling = true;
     struct io_uring_sqe *sqe = ring_sqe(s->ring, OP_WRITABLE, s->id);
     io_uring_prep_poll_add(sqe, s->fd, POLLOUT);
@@ -207,7 +213,7 @@ send_start(struct stream *s)
         }
     }
     if (n < (ssize_t)asked)
-        wait_for_room(s);
+        send_wait(s);
     else if (s->queue.count)
         stream_dirty(s);
 }

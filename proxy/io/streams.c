@@ -37,6 +37,8 @@ void
 stream_dirty(struct stream *s)
 {
     struct ring *r = s->ring;
+    if (s->above)
+        s = s->above; // who flushes both
     if (s->in_dirty)
         return;
     s->in_dirty = true;
@@ -55,9 +57,11 @@ stream_starve(struct stream *s)
     s->ring->starved = s;
 }
 
-static void
-unstarve(struct stream *s)
+void
+stream_unstarve(struct stream *s)
 {
+    if (!s->in_starved)
+        return;
     struct stream **p = &s->ring->starved;
     while (*p != s)
         p = &(*p)->next_starved;
@@ -119,14 +123,17 @@ bury(struct stream *s)
     }
     if (s->in_news)
         return; // speak() brings it here again
-    if (s->in_starved)
-        unstarve(s);
+    stream_unstarve(s);
     stream_free(s);
 }
 
 static void
 flush(struct stream *s)
 {
+    if (s->tls) {
+        tls_flush(s);
+        return;
+    }
     if (s->state == STREAM_DEAD) {
         bury(s);
         return;
@@ -148,7 +155,7 @@ streams_flush(struct ring *r)
     // long after the last ENOBUFS: look each turn.
     while (r->starved && pool_has(&r->pool)) {
         struct stream *s = r->starved;
-        unstarve(s);
+        stream_unstarve(s);
         stream_dirty(s);
     }
     struct stream *s = r->dirty.first;
@@ -183,6 +190,8 @@ streams_close_all(struct ring *r)
             continue;
         struct stream *s = r->slots.v[i].object;
         s->receiving = false;
+        if (s->above)
+            tls_free(s->above);
         stream_free(s);
     }
 }

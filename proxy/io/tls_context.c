@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Contexts: what all TLS streams of a listener or an upstream have in common.
+#include "tls_inside.h"
+
+#include <arpa/inet.h>
+#include <openssl/err.h>
+#include <openssl/rand.h>
+#include <openssl/x509v3.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool
+fault(char *err, size_t errlen, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(err, errlen, fmt, ap);
+    va_end(ap);
+    ERR_clear_error();
+    return false;
+}
+
+static bool
+no_memory(char *err, size_t errlen)
+{
+    return fault(err, errlen, "out of memory for TLS");
+}
+
+// OpenSSL would ask at the terminal.
+static int
+no_passphrase(char *buf, int size, int rwflag, void *arg)
+{
+    return 0;
+}
+
+static bool
+copy(char **to, const char *text)
+{
+    *to = text && *text ? strdup(text) : NULL;
+    return *to || !text || !*text;
+}
+
+static struct tls_context *
+context_new(bool is_client)
+{
+    struct tls_context *c = calloc(1, sizeof *c);
+    if (!c)
+        return NULL;
+    c->refs = 1;
+    c->is_client = is_client;
+    c->ssl = SSL_CTX_new(is_client ? TLS_client_method() : TLS_server_method());
+    if (c->ssl && RAND_bytes(c->decoy, sizeof c->decoy) == 1)
+        return c;
+    tls_unref(c);
+    return NULL;
+}
+
+struct tls_context *
+tls_ref(struct tls_context *c)
+{
+    c->refs++;
+    return c;
+}
+
+void
+tls_unref(struct tls_context *c)
+{
+    if (!c || --c->refs > 0)
+        return;
+    SSL_SESSION_free(c->session);
+    SSL_CTX_free(c->ssl);
+    psk_free(&c->users);
+    for (size_t i = 0; i < c->allow_count; i++)
+        free(c->allow[i]);
+    free(c->allow);
+    free(c->directory);
+    free(c->psk_file);
+    free(c->hostname);
+    free(c);
+}
+
+// ---- ciphers
+
+// Splits the list: names of TLS 1.3 begin with "TLS_" (RFC 8446, appendix B.4), others don't.
+static void
+split_ciphers(const char *list, char *old, char *new, size_t cap)
+{
+    size_t used[2] = {0, 0};
+    char *to[2] = {old, new};
+    old[0] = new[0] = '\0';
+    while (*list) {
+        size_t n = strcspn(list, ":, ");
+        int is_new = strncmp(list, "TLS_", 4) == 0;
+        if (n && used[is_new] + n + 2 < cap)
+            used[is_new] += (size_t)snprintf(to[is_new] + used[is_new], cap - used[is_new],
+                                             "%s%.*s", used[is_new] ? ":" : "", (int)n, list);
+        list += n + (list[n] != '\0');
+    }
+}
+
+static bool
+set_ciphers(struct tls_context *c, const char *list, char *err, size_t errlen)
+{
+    char old[1024], new[1024];
+    if (!list || !*list)
+        return true;
+    if (strlen(list) >= sizeof old)
+        return fault(err, errlen, "tls-ciphers: the list is longer than %zu bytes", sizeof old - 1);
+    split_ciphers(list, old, new, sizeof old);
+    if (*old && SSL_CTX_set_cipher_list(c->ssl, old) != 1)
+        return fault(err, errlen,
+                     "tls-ciphers: OpenSSL knows no usable cipher in \"%s\": "
+                     "`openssl ciphers -s` shows what there is",
+                     old);
+    if (*new &&SSL_CTX_set_ciphersuites(c->ssl, new) != 1)
+        return fault(err, errlen,
+                     "tls-ciphers: OpenSSL does not know all of \"%s\": "
+                     "`openssl ciphers -s -tls1_3` shows what there is",
+                     new);
+    // What is not named is not offered.
+    if (!*new)
+        SSL_CTX_set_max_proto_version(c->ssl, TLS1_2_VERSION);
+    if (!*old)
+        SSL_CTX_set_min_proto_version(c->ssl, TLS1_3_VERSION);
+    return *old || *new || fault(err, errlen, "tls-ciphers: the list is empty");
+}
+
+// With a key of our own no certificate will do: of the policy only what needs that key is offered.
+static bool
+only_psk(struct tls_context *c)
+{
+    char list[4096];
+    size_t used = 0;
+    const STACK_OF(SSL_CIPHER) *all = SSL_CTX_get_ciphers(c->ssl);
+    if (SSL_CTX_get_min_proto_version(c->ssl) == TLS1_3_VERSION)
+        return true;
+    for (int i = 0; i < sk_SSL_CIPHER_num(all) && used + 64 < sizeof list; i++) {
+        const SSL_CIPHER *x = sk_SSL_CIPHER_value(all, i);
+        if (SSL_CIPHER_get_auth_nid(x) == NID_auth_psk)
+            used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", used ? ":" : "",
+                                     SSL_CIPHER_get_name(x));
+    }
+    return !used || SSL_CTX_set_cipher_list(c->ssl, list) == 1;
+}
+
+// ---- both sides
+
+static bool
+common(struct tls_context *c, const char *ciphers, char *err, size_t errlen)
+{
+    char why[TLS_TEXT];
+    SSL_CTX *x = c->ssl;
+    if (SSL_CTX_get_min_proto_version(x) < TLS1_2_VERSION) // the policy may ask for more
+        SSL_CTX_set_min_proto_version(x, TLS1_2_VERSION);
+    SSL_CTX_set_options(x, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+    SSL_CTX_clear_options(x, SSL_OP_LEGACY_SERVER_CONNECT);
+    SSL_CTX_set_mode(x, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    // After each record that holds no data the turn is ours again: many of them are an attack.
+    SSL_CTX_clear_mode(x, SSL_MODE_AUTO_RETRY);
+    SSL_CTX_set_msg_callback(x, tls_message);
+    SSL_CTX_set_default_passwd_cb(x, no_passphrase);
+    SSL_CTX_set_dh_auto(x, 1);
+    c->kernel = tls_kernel_offers(why, sizeof why);
+    if (c->kernel)
+        SSL_CTX_set_options(x, SSL_OP_ENABLE_KTLS);
+    return set_ciphers(c, ciphers, err, errlen);
+}
+
+static int
+refuse(struct tls *t, X509_STORE_CTX *v, int error)
+{
+    X509_STORE_CTX_set_error(v, error);
+    t->refused = error;
+    tls_name(X509_STORE_CTX_get_current_cert(v), t->refused_name, sizeof t->refused_name);
+    return 0;
+}
+
+// Once for each certificate of a chain, the root first; `ok`: OpenSSL is content with it.
+static int
+judge(int ok, X509_STORE_CTX *v)
+{
+    struct tls *t = tls_of(X509_STORE_CTX_get_ex_data(v, SSL_get_ex_data_X509_STORE_CTX_idx()));
+    if (t->context->user) // it should have used our key
+        return refuse(t, v, X509_V_ERR_APPLICATION_VERIFICATION);
+    if (!ok)
+        return refuse(t, v, X509_STORE_CTX_get_error(v));
+    if (X509_STORE_CTX_get_error_depth(v) == 0 &&
+        !tls_allowed(t->context, X509_STORE_CTX_get_current_cert(v)))
+        return refuse(t, v, X509_V_ERR_APPLICATION_VERIFICATION);
+    return 1;
+}
+
+// ---- server
+
+// A ticket does not say whose PSK it was: such are marked, and not honoured.
+static int
+write_ticket(SSL *ssl, void *arg)
+{
+    return !tls_of(ssl)->psk ||
+           SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), "psk", 3) == 1;
+}
+
+// A ticket stands for a handshake of the past: what was demanded then is still demanded. Keys of
+// tickets belong to the context, so none survives a reload, or comes from another listener.
+static SSL_TICKET_RETURN
+honour_ticket(SSL *ssl, SSL_SESSION *session, const unsigned char *name, size_t name_len,
+              SSL_TICKET_STATUS status, void *arg)
+{
+    struct tls_context *c = arg;
+    if (status != SSL_TICKET_SUCCESS && status != SSL_TICKET_SUCCESS_RENEW)
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    void *mark;
+    size_t marked = 0;
+    X509 *x = SSL_SESSION_get0_peer(session);
+    bool still = !c->verify_peer ||
+                 (x && X509_cmp_current_time(X509_get0_notAfter(x)) > 0 && tls_allowed(c, x));
+    if (!still || !SSL_SESSION_get0_ticket_appdata(session, &mark, &marked) || marked)
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
+    return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
+}
+
+static bool
+tickets(struct tls_context *c)
+{
+    uint8_t id[16];
+    SSL_CTX_set_session_cache_mode(c->ssl, SSL_SESS_CACHE_OFF);
+    return RAND_bytes(id, sizeof id) == 1 &&
+           SSL_CTX_set_session_id_context(c->ssl, id, sizeof id) == 1 &&
+           SSL_CTX_set_session_ticket_cb(c->ssl, write_ticket, honour_ticket, c) == 1;
+}
+
+static bool
+copy_allow(struct tls_context *c, const struct tls_server *s)
+{
+    c->allow = s->allow_count ? calloc(s->allow_count, sizeof *c->allow) : NULL;
+    for (size_t i = 0; c->allow && i < s->allow_count; i++) {
+        c->allow[i] = strdup(s->allow[i]);
+        if (!c->allow[i])
+            return false;
+        c->allow_count++;
+    }
+    return c->allow_count == s->allow_count;
+}
+
+static bool
+server_fill(struct tls_context *c, const struct tls_server *s, char *err, size_t errlen)
+{
+    c->verify_peer = s->verify_peer;
+    if (!s->certificates && !s->psk_file)
+        return fault(err, errlen, "TLS needs tls-certificates or tls-psk-file");
+    if (s->verify_peer && !s->certificates)
+        return fault(err, errlen,
+                     "tls-verify-peer needs tls-certificates, a directory with the "
+                     "ca-cert.pem to verify with");
+    if (s->allow_count && !s->verify_peer)
+        return fault(err, errlen,
+                     "tls-allow needs tls-verify-peer = yes: a name that nobody "
+                     "verified means nothing");
+    if (!copy(&c->directory, s->certificates) || !copy(&c->psk_file, s->psk_file) ||
+        !copy_allow(c, s) || !tickets(c))
+        return no_memory(err, errlen);
+    if (!common(c, s->ciphers, err, errlen))
+        return false;
+    if (s->certificates && !tls_load_pair(c, "server", true, err, errlen))
+        return false;
+    if (s->verify_peer) {
+        if (!tls_load_ca(c, err, errlen) || !tls_load_crl(c, err, errlen))
+            return false;
+        SSL_CTX_set_verify(c->ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, judge);
+    }
+    if (s->psk_file) {
+        if (!psk_load(&c->users, s->psk_file, err, errlen))
+            return false;
+        psk_serve(c);
+    }
+    return tls_report_fill(c, err, errlen);
+}
+
+struct tls_context *
+tls_server_new(const struct tls_server *s, char *err, size_t errlen)
+{
+    struct tls_context *c = context_new(false);
+    if (!c)
+        no_memory(err, errlen);
+    else if (server_fill(c, s, err, errlen))
+        return c;
+    tls_unref(c);
+    return NULL;
+}
+
+// ---- client
+
+// Sessions of TLS 1.3 are for one use (RFC 8446, appendix C.4): who takes one leaves none.
+static int
+keep_session(SSL *ssl, SSL_SESSION *session)
+{
+    struct tls *t = tls_of(ssl);
+    SSL_SESSION_free(atomic_exchange(&t->context->session, session));
+    return 1; // it is ours now
+}
+
+static bool
+name_peer(struct tls_context *c, const char *hostname)
+{
+    uint8_t number[16];
+    X509_VERIFY_PARAM *p = SSL_CTX_get0_param(c->ssl);
+    if (!copy(&c->hostname, hostname))
+        return false;
+    if (!c->hostname)
+        return true;
+    c->is_number =
+        inet_pton(AF_INET, hostname, number) == 1 || inet_pton(AF_INET6, hostname, number) == 1;
+    size_t n = strlen(c->hostname);
+    if (!c->is_number && n > 1 && c->hostname[n - 1] == '.')
+        c->hostname[n - 1] = '\0'; // the root's dot is in no certificate (RFC 6066, section 3)
+    // A CN is no host name (RFC 9525, section 2), and "a*.example" no wildcard.
+    X509_VERIFY_PARAM_set_hostflags(p, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT |
+                                           X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    if (!c->verify_peer)
+        return true;
+    return c->is_number ? X509_VERIFY_PARAM_set1_ip_asc(p, c->hostname) == 1
+                        : X509_VERIFY_PARAM_set1_host(p, c->hostname, 0) == 1;
+}
+
+static bool
+client_psk(struct tls_context *c, const struct tls_client *k, char *err, size_t errlen)
+{
+    if (!k->psk_user || !*k->psk_user)
+        return fault(err, errlen, "tls-psk-file needs a user: nbds://USER@host/");
+    if (!psk_load(&c->users, k->psk_file, err, errlen))
+        return false;
+    c->user = psk_find(&c->users, k->psk_user);
+    if (!c->user)
+        return fault(err, errlen, "%s: there is no user \"%s\" in it", k->psk_file, k->psk_user);
+    psk_use(c);
+    SSL_CTX_set_verify(c->ssl, SSL_VERIFY_PEER, judge);
+    return only_psk(c) || fault(err, errlen, "no PSK cipher can be used");
+}
+
+static bool
+client_certificates(struct tls_context *c, const struct tls_client *k, char *err, size_t errlen)
+{
+    if (k->verify_peer && !c->hostname)
+        return fault(err, errlen,
+                     "there is no name that the upstream's certificate must be for: "
+                     "set tls-hostname (or, at your risk, tls-verify-peer = no)");
+    if (c->directory && !tls_load_pair(c, "client", false, err, errlen))
+        return false;
+    if (!k->verify_peer)
+        return true;
+    SSL_CTX_set_verify(c->ssl, SSL_VERIFY_PEER, judge);
+    if (c->directory)
+        return tls_load_ca(c, err, errlen) && tls_load_crl(c, err, errlen);
+    return SSL_CTX_set_default_verify_paths(c->ssl) == 1 ||
+           fault(err, errlen, "the system's trust store can't be used: set tls-certificates");
+}
+
+static bool
+client_fill(struct tls_context *c, const struct tls_client *k, char *err, size_t errlen)
+{
+    c->verify_peer = k->verify_peer;
+    if (!copy(&c->directory, k->certificates) || !copy(&c->psk_file, k->psk_file) ||
+        !name_peer(c, k->hostname))
+        return no_memory(err, errlen);
+    if (!common(c, k->ciphers, err, errlen))
+        return false;
+    // PSK asks for no signature: resuming would spare nothing.
+    SSL_CTX_set_session_cache_mode(c->ssl, k->psk_file ? SSL_SESS_CACHE_OFF
+                                                       : SSL_SESS_CACHE_CLIENT |
+                                                             SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(c->ssl, keep_session);
+    bool ok = k->psk_file ? client_psk(c, k, err, errlen) : client_certificates(c, k, err, errlen);
+    return ok && tls_report_fill(c, err, errlen);
+}
+
+struct tls_context *
+tls_client_new(const struct tls_client *k, char *err, size_t errlen)
+{
+    struct tls_context *c = context_new(true);
+    if (!c)
+        no_memory(err, errlen);
+    else if (client_fill(c, k, err, errlen))
+        return c;
+    tls_unref(c);
+    return NULL;
+}
