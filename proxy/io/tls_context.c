@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool
-fault(char *err, size_t errlen, const char *fmt, ...)
+bool
+tls_fault(char *err, size_t errlen, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
@@ -25,7 +25,7 @@ fault(char *err, size_t errlen, const char *fmt, ...)
 static bool
 no_memory(char *err, size_t errlen)
 {
-    return fault(err, errlen, "out of memory for TLS");
+    return tls_fault(err, errlen, "out of memory for TLS");
 }
 
 // OpenSSL would ask at the terminal.
@@ -81,70 +81,6 @@ tls_unref(struct tls_context *c)
     free(c);
 }
 
-// ---- ciphers
-
-// Splits the list: names of TLS 1.3 begin with "TLS_" (RFC 8446, appendix B.4), others don't.
-static void
-split_ciphers(const char *list, char *old, char *new, size_t cap)
-{
-    size_t used[2] = {0, 0};
-    char *to[2] = {old, new};
-    old[0] = new[0] = '\0';
-    while (*list) {
-        size_t n = strcspn(list, ":, ");
-        int is_new = strncmp(list, "TLS_", 4) == 0;
-        if (n && used[is_new] + n + 2 < cap)
-            used[is_new] += (size_t)snprintf(to[is_new] + used[is_new], cap - used[is_new],
-                                             "%s%.*s", used[is_new] ? ":" : "", (int)n, list);
-        list += n + (list[n] != '\0');
-    }
-}
-
-static bool
-set_ciphers(struct tls_context *c, const char *list, char *err, size_t errlen)
-{
-    char old[1024], new[1024];
-    if (!list || !*list)
-        return true;
-    if (strlen(list) >= sizeof old)
-        return fault(err, errlen, "tls-ciphers: the list is longer than %zu bytes", sizeof old - 1);
-    split_ciphers(list, old, new, sizeof old);
-    if (*old && SSL_CTX_set_cipher_list(c->ssl, old) != 1)
-        return fault(err, errlen,
-                     "tls-ciphers: OpenSSL knows no usable cipher in \"%s\": "
-                     "`openssl ciphers -s` shows what there is",
-                     old);
-    if (*new &&SSL_CTX_set_ciphersuites(c->ssl, new) != 1)
-        return fault(err, errlen,
-                     "tls-ciphers: OpenSSL does not know all of \"%s\": "
-                     "`openssl ciphers -s -tls1_3` shows what there is",
-                     new);
-    // What is not named is not offered.
-    if (!*new)
-        SSL_CTX_set_max_proto_version(c->ssl, TLS1_2_VERSION);
-    if (!*old)
-        SSL_CTX_set_min_proto_version(c->ssl, TLS1_3_VERSION);
-    return *old || *new || fault(err, errlen, "tls-ciphers: the list is empty");
-}
-
-// With a key of our own no certificate will do: of the policy only what needs that key is offered.
-static bool
-only_psk(struct tls_context *c)
-{
-    char list[4096];
-    size_t used = 0;
-    const STACK_OF(SSL_CIPHER) *all = SSL_CTX_get_ciphers(c->ssl);
-    if (SSL_CTX_get_min_proto_version(c->ssl) == TLS1_3_VERSION)
-        return true;
-    for (int i = 0; i < sk_SSL_CIPHER_num(all) && used + 64 < sizeof list; i++) {
-        const SSL_CIPHER *x = sk_SSL_CIPHER_value(all, i);
-        if (SSL_CIPHER_get_auth_nid(x) == NID_auth_psk)
-            used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", used ? ":" : "",
-                                     SSL_CIPHER_get_name(x));
-    }
-    return !used || SSL_CTX_set_cipher_list(c->ssl, list) == 1;
-}
-
 // ---- both sides
 
 static bool
@@ -165,7 +101,7 @@ common(struct tls_context *c, const char *ciphers, char *err, size_t errlen)
     c->kernel = tls_kernel_offers(why, sizeof why);
     if (c->kernel)
         SSL_CTX_set_options(x, SSL_OP_ENABLE_KTLS);
-    return set_ciphers(c, ciphers, err, errlen);
+    return tls_set_ciphers(c, ciphers, err, errlen);
 }
 
 static int
@@ -173,7 +109,10 @@ refuse(struct tls *t, X509_STORE_CTX *v, int error)
 {
     X509_STORE_CTX_set_error(v, error);
     t->refused = error;
-    tls_name(X509_STORE_CTX_get_current_cert(v), t->refused_name, sizeof t->refused_name);
+    X509 *x = X509_STORE_CTX_get_current_cert(v);
+    bool other_name =
+        error == X509_V_ERR_HOSTNAME_MISMATCH || error == X509_V_ERR_IP_ADDRESS_MISMATCH;
+    (other_name ? tls_names : tls_name)(x, t->refused_name, sizeof t->refused_name);
     return 0;
 }
 
@@ -249,15 +188,15 @@ server_fill(struct tls_context *c, const struct tls_server *s, char *err, size_t
 {
     c->verify_peer = s->verify_peer;
     if (!s->certificates && !s->psk_file)
-        return fault(err, errlen, "TLS needs tls-certificates or tls-psk-file");
+        return tls_fault(err, errlen, "TLS needs tls-certificates or tls-psk-file");
     if (s->verify_peer && !s->certificates)
-        return fault(err, errlen,
-                     "tls-verify-peer needs tls-certificates, a directory with the "
-                     "ca-cert.pem to verify with");
+        return tls_fault(err, errlen,
+                         "tls-verify-peer needs tls-certificates, a directory with the "
+                         "ca-cert.pem to verify with");
     if (s->allow_count && !s->verify_peer)
-        return fault(err, errlen,
-                     "tls-allow needs tls-verify-peer = yes: a name that nobody "
-                     "verified means nothing");
+        return tls_fault(err, errlen,
+                         "tls-allow needs tls-verify-peer = yes: a name that nobody "
+                         "verified means nothing");
     if (!copy(&c->directory, s->certificates) || !copy(&c->psk_file, s->psk_file) ||
         !copy_allow(c, s) || !tickets(c))
         return no_memory(err, errlen);
@@ -274,6 +213,7 @@ server_fill(struct tls_context *c, const struct tls_server *s, char *err, size_t
         if (!psk_load(&c->users, s->psk_file, err, errlen))
             return false;
         psk_serve(c);
+        tls_prefer_psk(c);
     }
     return tls_report_fill(c, err, errlen);
 }
@@ -328,24 +268,25 @@ static bool
 client_psk(struct tls_context *c, const struct tls_client *k, char *err, size_t errlen)
 {
     if (!k->psk_user || !*k->psk_user)
-        return fault(err, errlen, "tls-psk-file needs a user: nbds://USER@host/");
+        return tls_fault(err, errlen, "tls-psk-file needs a user: nbds://USER@host/");
     if (!psk_load(&c->users, k->psk_file, err, errlen))
         return false;
     c->user = psk_find(&c->users, k->psk_user);
     if (!c->user)
-        return fault(err, errlen, "%s: there is no user \"%s\" in it", k->psk_file, k->psk_user);
+        return tls_fault(err, errlen, "%s: there is no user \"%s\" in it", k->psk_file,
+                         k->psk_user);
     psk_use(c);
     SSL_CTX_set_verify(c->ssl, SSL_VERIFY_PEER, judge);
-    return only_psk(c) || fault(err, errlen, "no PSK cipher can be used");
+    return tls_only_psk(c) || tls_fault(err, errlen, "no PSK cipher can be used");
 }
 
 static bool
 client_certificates(struct tls_context *c, const struct tls_client *k, char *err, size_t errlen)
 {
     if (k->verify_peer && !c->hostname)
-        return fault(err, errlen,
-                     "there is no name that the upstream's certificate must be for: "
-                     "set tls-hostname (or, at your risk, tls-verify-peer = no)");
+        return tls_fault(err, errlen,
+                         "there is no name that the upstream's certificate must be for: "
+                         "set tls-hostname (or, at your risk, tls-verify-peer = no)");
     if (c->directory && !tls_load_pair(c, "client", false, err, errlen))
         return false;
     if (!k->verify_peer)
@@ -354,7 +295,7 @@ client_certificates(struct tls_context *c, const struct tls_client *k, char *err
     if (c->directory)
         return tls_load_ca(c, err, errlen) && tls_load_crl(c, err, errlen);
     return SSL_CTX_set_default_verify_paths(c->ssl) == 1 ||
-           fault(err, errlen, "the system's trust store can't be used: set tls-certificates");
+           tls_fault(err, errlen, "the system's trust store can't be used: set tls-certificates");
 }
 
 static bool

@@ -47,6 +47,19 @@ struct tls_context {
     struct tls_report report;
 };
 
+// Writes the line, empties OpenSSL's queue of errors, returns false.
+bool tls_fault(char *err, size_t errlen, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+// ---- ciphers (tls_ciphers.c)
+
+// `list` as in struct tls_server; NULL or "": the policy.
+bool tls_set_ciphers(struct tls_context *c, const char *list, char *err, size_t errlen);
+// A server with users: the ciphers that keys of theirs go with come first.
+void tls_prefer_psk(struct tls_context *c);
+// A client with a key: no certificate will do, so nothing else is offered. False: nothing is left.
+bool tls_only_psk(struct tls_context *c);
+
 // ---- files (tls_files.c)
 
 // All return false with a line in err that names the file.
@@ -98,7 +111,7 @@ struct tls {
     const struct psk_user *psk; // that the peer named
     char psk_unknown[64];       // that it named and we don't know
     int refused;                // X509_V_ERR of the certificate that made us refuse, 0: none
-    char refused_name[128];     // whose it was
+    char refused_name[200];     // whose it was, or for whom
     char *error;
     char *peer;
     struct tls_facts facts;

@@ -82,7 +82,6 @@ static void
 explain_certificate(struct tls *t, char *buf, size_t cap)
 {
     struct tls_context *c = t->context;
-    char names[200];
     const char *name = t->refused_name;
     if (c->user) {
         snprintf(buf, cap, "the peer shows a certificate (%s) instead of using the PSK of user %s",
@@ -99,10 +98,7 @@ explain_certificate(struct tls *t, char *buf, size_t cap)
         snprintf(buf, cap,
                  "the peer's certificate is not for %s but for: %s; tls-hostname says what "
                  "to expect",
-                 c->hostname,
-                 *tls_names(SSL_get0_peer_certificate(t->ssl), names, sizeof names)
-                     ? names
-                     : "no name at all (a CN alone does not count)");
+                 c->hostname, *name ? name : "no name at all (a CN alone does not count)");
         return;
     case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
     case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:

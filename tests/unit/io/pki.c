@@ -142,8 +142,8 @@ pki_open(void)
     cr_assert_not_null(mkdtemp(pki.root));
     pki_dir(pki.dir, "pki");
     pki.ca = pki_make(&(struct wish){.cn = "Test CA", .is_ca = true});
-    pki.server = pki_make(&(struct wish){
-        .cn = "server", .san = "DNS:localhost,IP:127.0.0.1", .issuer = &pki.ca});
+    pki.server = pki_make(
+        &(struct wish){.cn = "server", .san = "DNS:localhost,IP:127.0.0.1", .issuer = &pki.ca});
     pki.alice = pki_make(&(struct wish){.cn = "alice", .issuer = &pki.ca, .serial = 77});
     pki.stranger_ca = pki_make(&(struct wish){.cn = "Other CA", .is_ca = true});
     pki.stranger = pki_make(

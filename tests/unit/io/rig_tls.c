@@ -88,6 +88,7 @@ peer_psk(struct peer *p, const char *user, const char *hexkey)
     snprintf(secret.user, sizeof secret.user, "%s", user);
     secret.key = OPENSSL_hexstr2buf(hexkey, &secret.n);
     cr_assert_not_null(secret.key);
+    cr_assert_eq(SSL_CTX_set_cipher_list(p->ctx, "PSK"), 1);
     SSL_CTX_set_psk_client_callback(p->ctx, psk_of_client);
     SSL_CTX_set_psk_server_callback(p->ctx, psk_of_server);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// One TLS stream on a ring, and at the other end of a socket pair OpenSSL as everybody uses it, on a
-// thread, blocking.
+// One TLS stream on a ring, and at the other end of a socket pair OpenSSL as everybody uses it, on
+// a thread, blocking.
 #ifndef TEST_IO_RIG_TLS_H
 #define TEST_IO_RIG_TLS_H
 
@@ -15,13 +15,13 @@ struct peer {
     int fd;
     SSL_CTX *ctx; // made by peer_...(); a test may change it before peer_start()
     SSL *ssl;
-    const char *host;               // a client's: to ask for and to verify
-    void (*talk)(struct peer *p);   // after the handshake, on the thread; NULL: nothing
+    const char *host;             // a client's: to ask for and to verify
+    void (*talk)(struct peer *p); // after the handshake, on the thread; NULL: nothing
     void *arg;
-    bool abrupt;                    // closes without close_notify
+    bool abrupt; // closes without close_notify
     SSL_SESSION *resume;
-    int handshake;                  // 1: done
-    int alert;                      // that we sent it, 0: none
+    int handshake; // 1: done
+    int alert;     // that we sent it, 0: none
     bool saw_close_notify;
     pthread_t thread;
 };
