@@ -45,12 +45,13 @@ raw_ready(void *ctx)
 {
     struct stream *s = ctx;
     struct tls *t = s->tls;
-    if (!s->handler || s->error) {
+    // A closed one has nothing to hear; what it has yet to say may need a handshake.
+    if (s->error || (!s->handler && (t->up || !s->queue.count))) {
         drop_all(t->raw);
         t->more = false;
         return;
     }
-    if (t->up || tls_hand(t))
+    if ((t->up || tls_hand(t)) && s->handler)
         tls_read(t);
 }
 

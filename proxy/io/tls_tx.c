@@ -118,9 +118,11 @@ tls_send(struct tls *t)
 bool
 tls_bid_farewell(struct tls *t)
 {
-    if (!t->up || t->user->error || t->farewell)
+    if (t->user->queue.count)
+        return false;
+    if (!t->up || t->farewell)
         return true;
-    if (t->user->queue.count || (t->facts.kernel_sends && t->raw->queue.count))
+    if (t->facts.kernel_sends && t->raw->queue.count)
         return false;
     ERR_clear_error();
     int rc = SSL_shutdown(t->ssl);

@@ -325,6 +325,7 @@ converse(struct rig *g, struct tls_context *c, struct user *u, struct peer *p)
     peer_start(p);
     rig_run(g, 20 * NS_PER_SEC);
     user_close(u, STREAM_FINISH);
-    rig_run_for(g, 20 * NS_PER_MS);
+    ring_stop(g->ring); // and what is being finished is
+    ring_run(g->ring);
     peer_join(p);
 }
