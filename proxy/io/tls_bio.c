@@ -57,6 +57,8 @@ take(BIO *bio, const char *p, int n)
     struct tls *t = BIO_get_data(bio);
     struct send_queue *q = &t->raw->queue;
     BIO_clear_retry_flags(bio);
+    if (t->raw->error)
+        return n; // nobody will hear it
     for (size_t left = n > 0 ? (size_t)n : 0; left;) {
         if (!out_begin(t))
             return -1;

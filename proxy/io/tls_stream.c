@@ -220,7 +220,7 @@ void
 tls_flush(struct stream *s)
 {
     struct tls *t = s->tls;
-    if (s->state == STREAM_DEAD) {
+    if (s->state == STREAM_DEAD || (s->state == STREAM_FINISHING && s->error)) {
         bury(s);
         return;
     }
@@ -229,7 +229,7 @@ tls_flush(struct stream *s)
     if (s->state == STREAM_FINISHING) {
         if (s->last_sent == s->ring->now) // it takes some: no reason to give up
             stream_patience(s);
-        if (s->error || tls_bid_farewell(t)) {
+        if (tls_bid_farewell(t)) {
             bury(s);
             return;
         }

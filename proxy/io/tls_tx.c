@@ -107,7 +107,7 @@ tls_send(struct tls *t)
         s->last_sent = s->ring->now;
     if (raw->polling)
         send_compact(s);
-    else if (raw->queue.count || (t->up && s->queue.count))
+    else if (!raw->error && (raw->queue.count || (t->up && s->queue.count)))
         stream_dirty(s);
     if (s->was_high && stream_unsent(s) <= STREAM_LOW) {
         s->was_high = false;

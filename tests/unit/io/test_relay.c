@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Stress: clients on threads, a relay of streams on one ring, an echo of streams on another. Random
 // sizes, random pauses of either side, slow readers, half closes, aborts in mid-send; a thousand
-// connections, every byte checked, all memory returned.
+// connections, every byte checked, all memory returned. The same with TLS between the two rings.
+#include "pki.h"
 #include "rig.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <io/address.h>
 #include <io/dial.h>
+#include <io/tls.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
@@ -28,7 +30,8 @@ struct side {
     struct acceptor acceptor;
     struct address forward; // where a relay connects to
     bool is_relay;
-    unsigned links, ever; // alive; all
+    struct tls_context *tls; // between relay and echo; NULL: none
+    unsigned links, ever;    // alive; all
     uint64_t rng;
     pthread_t thread;
     struct letter stop;
@@ -152,6 +155,14 @@ link_broken(void *ctx)
 static const struct stream_handler link_handler = {.ready = link_ready, .broken = link_broken};
 
 static void
+secure(struct link *l, struct stream *s)
+{
+    char err[TLS_TEXT];
+    if (l->side->tls && s && !stream_start_tls(s, l->side->tls, err, sizeof err))
+        cr_assert_fail("%s", err);
+}
+
+static void
 dialled(void *ctx, int fd, const char *err)
 {
     struct link *l = ctx;
@@ -163,6 +174,7 @@ dialled(void *ctx, int fd, const char *err)
         link_close(l, STREAM_ABORT);
         return;
     }
+    secure(l, l->stream[1]);
     stream_nudge(l->stream[0]);
 }
 
@@ -178,8 +190,10 @@ link_open(struct acceptor *a, int fd)
     if (side->is_relay)
         l->dial = dial_start(side->ring, &side->forward, ring_clock(side->ring) + 20 * NS_PER_SEC,
                              dialled, l);
-    else
+    else {
+        secure(l, l->stream[0]);
         stream_want(l->stream[0], 28);
+    }
 }
 
 // ---- the rings' threads
@@ -364,10 +378,13 @@ client_run(void *arg)
     return NULL;
 }
 
-Test(relay, a_thousand_connections_of_every_temper, .timeout = 200)
+static void
+thousand_connections(struct tls_context *server, struct tls_context *client_side)
 {
-    static struct side echo = {.rng = 5}, relay = {.rng = 6};
+    static struct side echo, relay;
     static struct client client[CLIENTS];
+    echo = (struct side){.rng = 5, .tls = server};
+    relay = (struct side){.rng = 6, .tls = client_side};
     size_t before = resident_bytes();
     unsigned whole = 0, aborted = 0;
     side_open(&echo, NULL);
@@ -392,4 +409,26 @@ Test(relay, a_thousand_connections_of_every_temper, .timeout = 200)
     cr_assert_eq(relay.ever, CLIENTS * CONNECTIONS);
     if (!SANITIZED)
         cr_assert_lt(resident_bytes(), before + (32u << 20));
+}
+
+Test(relay, a_thousand_connections_of_every_temper, .timeout = 200)
+{
+    thousand_connections(NULL, NULL);
+}
+
+Test(relay, a_thousand_connections_through_tls, .timeout = 200)
+{
+    char err[TLS_TEXT];
+    pki_open();
+    struct tls_context *server = tls_server_new(
+        &(struct tls_server){.certificates = pki.dir, .verify_peer = true}, err, sizeof err);
+    cr_assert_not_null(server, "%s", err);
+    struct tls_context *client = tls_client_new(
+        &(struct tls_client){.certificates = pki.dir, .hostname = "localhost", .verify_peer = true},
+        err, sizeof err);
+    cr_assert_not_null(client, "%s", err);
+    thousand_connections(server, client);
+    tls_unref(server);
+    tls_unref(client);
+    pki_close();
 }
