@@ -131,7 +131,8 @@ begin(struct tls *t)
     t->kernel = out != NULL;
     if (!out && in && BIO_up_ref(in))
         out = in;
-    SSL_set_bio(t->ssl, in, out); // theirs from now on
+    SSL_set0_rbio(t->ssl, in); // theirs from now on
+    SSL_set0_wbio(t->ssl, out);
     t->begun = in != NULL;
     if (!t->begun)
         tls_fail(t, -ENOMEM, "out of memory");
