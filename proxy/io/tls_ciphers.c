@@ -78,6 +78,12 @@ is_old_psk(const SSL_CIPHER *x)
     return !is_new(x) && SSL_CIPHER_get_auth_nid(x) == NID_auth_psk;
 }
 
+static bool
+is_old_other(const SSL_CIPHER *x)
+{
+    return !is_new(x) && !is_old_psk(x);
+}
+
 // Appends the names of those that are allowed now and wanted.
 static void
 append(struct tls_context *c, bool (*wanted)(const SSL_CIPHER *), char *list, size_t cap)
@@ -94,11 +100,15 @@ append(struct tls_context *c, bool (*wanted)(const SSL_CIPHER *), char *list, si
 void
 tls_prefer_psk(struct tls_context *c)
 {
-    char list[1024] = "";
-    append(c, is_new_sha256, list, sizeof list);
-    append(c, is_new_other, list, sizeof list);
-    if (*list)
-        SSL_CTX_set_ciphersuites(c->ssl, list);
+    char old[4096] = "", new[1024] = "";
+    append(c, is_new_sha256, new, sizeof new);
+    append(c, is_new_other, new, sizeof new);
+    append(c, is_old_psk, old, sizeof old);
+    append(c, is_old_other, old, sizeof old);
+    if (*new)
+        SSL_CTX_set_ciphersuites(c->ssl, new);
+    if (*old)
+        SSL_CTX_set_cipher_list(c->ssl, old);
     SSL_CTX_set_options(c->ssl, SSL_OP_CIPHER_SERVER_PREFERENCE);
 }
 

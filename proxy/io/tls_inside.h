@@ -55,7 +55,8 @@ bool tls_fault(char *err, size_t errlen, const char *fmt, ...)
 
 // `list` as in struct tls_server; NULL or "": the policy.
 bool tls_set_ciphers(struct tls_context *c, const char *list, char *err, size_t errlen);
-// A server with users: the ciphers that keys of theirs go with come first.
+// A server with users: the ciphers that keys of theirs go with come first. Who offers such a one
+// wants it.
 void tls_prefer_psk(struct tls_context *c);
 // A client with a key: no certificate will do, so nothing else is offered. False: nothing is left.
 bool tls_only_psk(struct tls_context *c);
