@@ -151,7 +151,7 @@ peer_start(struct peer *p)
     cr_assert_not_null(p->ssl);
     SSL_set_fd(p->ssl, p->fd);
     if (p->host) {
-        SSL_set_tlsext_host_name(p->ssl, p->host);
+        SSL_set_tlsext_host_name(p->ssl, (char *)(uintptr_t)p->host);
         SSL_set1_host(p->ssl, p->host);
     }
     if (p->resume)
