@@ -225,7 +225,6 @@ tls_flush(struct stream *s)
         return;
     }
     tls_send(t);
-    wait_for_room(t);
     if (s->state == STREAM_FINISHING) {
         if (s->last_sent == s->ring->now) // it takes some: no reason to give up
             stream_patience(s);
@@ -234,6 +233,7 @@ tls_flush(struct stream *s)
             return;
         }
     }
+    wait_for_room(t);
     tls_receive(t);
 }
 

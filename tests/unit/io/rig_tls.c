@@ -197,6 +197,7 @@ learn(struct user *u)
     u->up = true;
     u->psk = f->psk;
     u->resumed = f->resumed;
+    u->kernel = f->kernel_sends;
     snprintf(u->peer, sizeof u->peer, "%s", f->peer);
     snprintf(u->version, sizeof u->version, "%s", f->version);
     snprintf(u->cipher, sizeof u->cipher, "%s", f->cipher);

@@ -48,7 +48,7 @@ struct user {
     int error;
     char why[TLS_TEXT];
     char peer[128], version[16], cipher[64];
-    bool psk, resumed;
+    bool psk, resumed, kernel;
     unsigned readies;
 };
 void user_open(struct user *u, struct rig *g, int fd);
