@@ -29,7 +29,7 @@ queued(struct stream *s, uint64_t n)
         r->messages++;
     else
         r->moving_bulk = true;
-    if (s->queue.bytes > STREAM_LOW)
+    if (stream_unsent(s) > STREAM_LOW)
         s->was_high = true;
     stream_dirty(s);
 }

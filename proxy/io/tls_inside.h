@@ -107,6 +107,7 @@ struct tls {
     bool waits;           // for room in it
     bool begun;           // OpenSSL has been told where its bytes come from and go to
     const uint8_t *stuck; // there was no room as long as unread bytes began here; NULL: there was
+    bool must_rekey;      // the peer wants a new key of ours
     uint32_t chatter;     // handshake messages since the handshake
     uint64_t records;     // sent since the last change of keys
     const struct psk_user *psk; // that the peer named

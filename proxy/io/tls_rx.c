@@ -67,6 +67,10 @@ read_some(struct tls *t, size_t *got)
         tls_fail(t, -EPROTO, "the peer asks for new keys, or sends tickets, without end");
         return false;
     }
+    if (t->must_rekey && t->facts.kernel_sends) {
+        tls_fail(t, -EPROTO, "the peer asks us for a new key, which kTLS can't change");
+        return false;
+    }
     return ok || try_again(t, before);
 }
 

@@ -10,8 +10,8 @@
 // Encrypted and unsent, at most: encrypting a little and sending it at once stays in the cache; and
 // should the peer be slow, what waits waits where it lies.
 #define AHEAD (112u << 10)
-// In one turn.
-#define SEND_MOST (2u << 20)
+// In one turn: a third of a millisecond.
+#define SEND_MOST (512u << 10)
 // One key of TLS 1.3 is good for 2^24 full records of AES-GCM (RFC 8446, section 5.5); change it
 // long before.
 #define REKEY_AFTER (1u << 22)

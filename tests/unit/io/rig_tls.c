@@ -3,6 +3,7 @@
 
 #include <criterion/criterion.h>
 #include <openssl/err.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -16,6 +17,7 @@ peer_new(struct peer *p, int fd, const SSL_METHOD *method)
 {
     *p = (struct peer){.fd = fd, .ctx = SSL_CTX_new(method), .talk = p->talk, .arg = p->arg};
     cr_assert_not_null(p->ctx);
+    signal(SIGPIPE, SIG_IGN);
     fd_blocking(fd, true);
     // No test waits for a peer that hangs.
     struct timeval limit = {.tv_sec = 20};

@@ -466,3 +466,75 @@ Test(tls_data, what_was_queued_before_is_plaintext)
     rig_run_for(&rig, 20 * NS_PER_MS);
     peer_join(&peer);
 }
+
+// ---- closing and rest
+
+static void
+read_and_leave(struct peer *p)
+{
+    static uint8_t bytes[400000], back[400000];
+    char c;
+    peer_write(p, bytes, sizeof bytes);
+    peer_read(p, back, sizeof back);
+    peer_read(p, &c, 1); // waits for their end
+    p->abrupt = true;
+}
+
+Test(tls_data, an_idle_one_holds_no_buffer)
+{
+    pair_tcp(fd);
+    peer_client(&peer, fd[1]);
+    peer.talk = read_and_leave;
+    user.echo = true;
+    user.want = 1u << 20;
+    user_open(&user, &rig, fd[0]);
+    user_start_tls(&user, context);
+    peer_start(&peer);
+    rig_run_for(&rig, 2 * NS_PER_SEC);
+    cr_assert_eq(user.n, 400000);
+    cr_assert_leq(ring_memory(rig.ring), 4096, "%zu", ring_memory(rig.ring));
+    user_close(&user, STREAM_FINISH);
+    rig_run_for(&rig, 20 * NS_PER_MS);
+    peer_join(&peer);
+}
+
+static void
+chat(struct peer *p)
+{
+    char c[1000] = "";
+    for (int i = 0; i < 50; i++) {
+        peer_write(p, c, sizeof c);
+        if (!peer_read(p, c, 500))
+            break;
+    }
+    p->abrupt = true;
+}
+
+// At any moment of handshake and conversation, in either way, by us or by the ring.
+Test(tls_data, may_be_closed_at_any_time)
+{
+    uint64_t rng = 17;
+    for (int i = 0; i < (SANITIZED ? 150 : 400); i++) {
+        peer = (struct peer){.talk = chat};
+        user = (struct user){.echo = true};
+        i % 2 ? pair_tcp(fd) : pair_unix(fd);
+        peer_client(&peer, fd[1]);
+        peer_versions(&peer, TLS1_2_VERSION, i % 3 ? TLS1_3_VERSION : TLS1_2_VERSION);
+        user_open(&user, &rig, fd[0]);
+        user_start_tls(&user, context);
+        if (i % 5 == 0)
+            stream_send_zeroes(user.stream, 3u << 20);
+        peer_start(&peer);
+        rig_run_for(&rig, rng_below(&rng, (SANITIZED ? 20 : 4) * NS_PER_MS));
+        if (i % 7 == 0) {
+            rig_close(&rig); // closes what is open
+            rig_open(&rig);
+            user.stream = NULL;
+        }
+        user_close(&user, rng_below(&rng, 2) ? STREAM_FINISH : STREAM_ABORT);
+        rig_run_for(&rig, rng_below(&rng, NS_PER_MS));
+        shutdown(fd[1], SHUT_RDWR);
+        peer_join(&peer);
+    }
+    rig_run_for(&rig, 2500 * NS_PER_MS);
+}

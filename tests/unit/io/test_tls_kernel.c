@@ -159,3 +159,28 @@ Test(ktls, data_goes_out_as_it_lies)
     }
     cr_assert_geq(fake_ktls.data, 2 * (3u << 20) / 16384);
 }
+
+static void
+ask_for_a_new_key(struct peer *p)
+{
+    char c;
+    SSL_key_update(p->ssl, *(int *)p->arg);
+    SSL_do_handshake(p->ssl);
+    peer_write(p, "x", 1);
+    if (!peer_read(p, &c, 1) || c != 'x')
+        p->handshake = -1;
+}
+
+// The peer's key may change, ours can't.
+Test(ktls, a_new_key_of_ours_is_not_to_be_had)
+{
+    int how = SSL_KEY_UPDATE_NOT_REQUESTED;
+    peer = (struct peer){.talk = ask_for_a_new_key, .arg = &how};
+    accept_peer(server_new(pki.dir, false), TLS1_3_VERSION, NULL);
+    expect_fine();
+    how = SSL_KEY_UPDATE_REQUESTED;
+    peer = (struct peer){.talk = ask_for_a_new_key, .arg = &how};
+    accept_peer(server_new(pki.dir, false), TLS1_3_VERSION, NULL);
+    cr_assert(strstr(user.why, "which kTLS can't change"), "%s", user.why);
+    cr_assert_eq(peer.handshake, -1);
+}

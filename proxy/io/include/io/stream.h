@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A connected stream socket on a ring: bytes in by reference, bytes out by reference, one receive
-// and one send in flight. What it is made of (plain now, TLS later) its user cannot see.
+// and one send in flight. Whether it is plain or TLS (io/tls.h) makes no difference to its user.
 //
 // Receiving. Bytes lie in a `buf`. The handler peeks, takes what it wants, and may pass parts on by
 // reference: stream_send_ref() to another stream keeps the buf alive until they are sent. What is
