@@ -91,7 +91,6 @@ common(struct tls_context *c, const char *ciphers, char *err, size_t errlen)
     if (SSL_CTX_get_min_proto_version(x) < TLS1_2_VERSION) // the policy may ask for more
         SSL_CTX_set_min_proto_version(x, TLS1_2_VERSION);
     SSL_CTX_set_options(x, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
-    SSL_CTX_clear_options(x, SSL_OP_LEGACY_SERVER_CONNECT);
     SSL_CTX_set_mode(x, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     // After each record that holds no data the turn is ours again: many of them are an attack.
     SSL_CTX_clear_mode(x, SSL_MODE_AUTO_RETRY);
@@ -157,6 +156,7 @@ honour_ticket(SSL *ssl, SSL_SESSION *session, const unsigned char *name, size_t 
                  (x && X509_cmp_current_time(X509_get0_notAfter(x)) > 0 && tls_allowed(c, x));
     if (!still || !SSL_SESSION_get0_ticket_appdata(session, &mark, &marked) || marked)
         return SSL_TICKET_RETURN_IGNORE_RENEW;
+    tls_of(ssl)->psk = NULL; // he may have named a user before, but this is what he comes in with
     return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
 }
 

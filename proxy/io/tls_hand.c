@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The handshake. It costs 0.4 ms (ECDSA P-256), 0.7 ms (RSA 2048) or 5 ms (RSA 4096) of this
 // thread's time (bench-tls-hands), most of it for one signature, and anybody may ask for one. So a
-// ring spends TLS_HANDSHAKES_A_TURN on all handshakes of a
-// turn, and the step that exceeds it is the last: others wait for no more than that and one
-// signature, however many peers come at once. Who comes over budget has his step in the next turn,
-// first come, first served.
+// ring spends TLS_HANDSHAKES_A_TURN on all handshakes of a turn, and the step that exceeds it is
+// the last: others wait for no more than that and one signature, however many peers come at once.
+// Who comes over budget has his step in the next turn, first come, first served.
 #include "tls_inside.h"
 
 #include <errno.h>
@@ -108,12 +107,14 @@ established(struct tls *t)
 }
 
 static bool
-failed(struct tls *t, int rc)
+failed(struct tls *t, int rc, size_t before)
 {
     char why[TLS_TEXT];
     switch (SSL_get_error(t->ssl, rc)) {
     case SSL_ERROR_WANT_READ:
-        if (t->raw->at_eof)
+        if (tls_undecrypted(t) && tls_undecrypted(t) < before)
+            stream_nudge(t->raw); // a record that is nothing to it
+        else if (t->raw->at_eof)
             tls_fail(t, -ECONNRESET,
                      "the peer closed the connection during the handshake: its log may say why");
         break;
@@ -157,11 +158,12 @@ tls_hand(struct tls *t)
         return false;
     }
     nstime start = ring_clock(r);
+    size_t before = tls_undecrypted(t);
     ERR_clear_error();
     int rc = SSL_do_handshake(t->ssl);
     tls_out_end(t);
     stream_dirty(t->user);
-    bool done = rc == 1 ? established(t) : failed(t, rc);
+    bool done = rc == 1 ? established(t) : failed(t, rc, before);
     r->shaking += ring_clock(r) - start;
     return done;
 }

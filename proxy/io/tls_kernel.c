@@ -8,6 +8,8 @@
 // record is a system call. A peer that asks us for a new key (no known NBD peer does) is refused:
 // that needs Linux 6.14 and an OpenSSL that knows it.
 //
+// OpenSSL sends with write(2): the process must ignore SIGPIPE, as ours does.
+//
 // What it needs: Linux with CONFIG_TLS=y, or =m and `modprobe tls` before we start; OpenSSL built
 // with enable-ktls, as Debian's is.
 #include "tls_inside.h"

@@ -201,6 +201,14 @@ give(const uint8_t *key, size_t n, unsigned char *to, unsigned cap)
     return (unsigned)n;
 }
 
+static bool
+is_readable(const char *name)
+{
+    while (*name >= ' ' && *name <= '~')
+        name++;
+    return !*name;
+}
+
 // OpenSSL asks here under TLS 1.2 and, as there is no callback for 1.3 alone, under 1.3, too, where
 // it binds the key to TLS_AES_128_GCM_SHA256: the hash that GnuTLS uses.
 //
@@ -217,7 +225,8 @@ key_of_peer(SSL *ssl, const char *name, unsigned char *to, unsigned cap)
         t->psk = u;
         return give(u->key, u->key_len, to, cap);
     }
-    tls_printable(name, t->psk_unknown, sizeof t->psk_unknown);
+    if (!c->has_certificate || is_readable(name))
+        tls_printable(name, t->psk_unknown, sizeof t->psk_unknown);
     if (c->has_certificate && SSL_version(ssl) >= TLS1_3_VERSION)
         return 0;
     return give(c->decoy, sizeof c->decoy, to, cap);

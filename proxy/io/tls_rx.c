@@ -9,6 +9,8 @@
 // As much is decrypted in one turn: the others want their share, and what follows, forwarding, is
 // faster while it lies in the cache.
 #define READ_MOST (256u << 10)
+// And as many records: those that hold a byte or none cost as much time as longer ones.
+#define READ_RECORDS 256u
 // While the handshake lasts: the longest record.
 #define HANDSHAKE_WANT (16u << 10)
 
@@ -80,8 +82,9 @@ tls_read(struct tls *t)
     struct stream *s = t->user;
     size_t got = 0;
     t->stuck = NULL;
-    while (s->want && !s->at_eof && got < READ_MOST && read_some(t, &got))
-        ;
+    for (unsigned i = 0; i < READ_RECORDS && got < READ_MOST && s->want && !s->at_eof; i++)
+        if (!read_some(t, &got))
+            break;
     tls_out_end(t); // answers to what is not data
     t->more = tls_undecrypted(t) || SSL_pending(t->ssl) > 0;
     if (got)

@@ -59,7 +59,8 @@ served(struct tls_context *c, const char *options, const char *priority)
     int port, listener = listen_any(&port);
     bool back = false;
     snprintf(command, sizeof command,
-             "(echo hello-there; sleep 0.5) | timeout 10 gnutls-cli %s --priority '%s' -p %d "
+             "exec 2>/dev/null; (echo hello-there; sleep 0.5) | timeout 10 gnutls-cli %s "
+             "--priority '%s' -p %d "
              "--sni-hostname localhost 127.0.0.1 2>&1",
              options, priority, port);
     FILE *f = popen(command, "re");
