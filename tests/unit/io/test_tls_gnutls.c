@@ -105,8 +105,8 @@ serve_psk(struct tls_context *c)
 {
     static const char *const right = "--pskusername bob --pskkey " PSK_BOB;
     static const char *const wrong = "--pskusername bob --pskkey " PSK_ALICE;
-    static const char *const priorities[] = {ONLY("1.2") PSK, ONLY("1.3") PSK, "NORMAL:-KX-ALL" PSK,
-                                             "NORMAL" PSK};
+    static const char *const priorities[] = {(ONLY("1.2") PSK), (ONLY("1.3") PSK),
+                                             "NORMAL:-KX-ALL" PSK, ("NORMAL" PSK)};
     for (int i = 0; i < 4; i++) {
         // gnutls-cli 3.7.9 crashes after each handshake of TLS 1.2 with PSK, with its own server,
         // too.
@@ -220,7 +220,7 @@ Test(tls_gnutls, server_with_certificates)
 Test(tls_gnutls, server_with_psk)
 {
     char options[500];
-    static const char *const priorities[] = {ONLY("1.2") PSK, ONLY("1.3") PSK, "NORMAL" PSK};
+    static const char *const priorities[] = {(ONLY("1.2") PSK), (ONLY("1.3") PSK), ("NORMAL" PSK)};
     struct tls_context *alice = client_from(
         &(struct tls_client){.psk_file = pki.psk, .psk_user = "alice", .verify_peer = true});
     snprintf(options, sizeof options, "--pskpasswd %s", pki.psk);
