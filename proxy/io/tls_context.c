@@ -32,7 +32,7 @@ no_memory(char *err, size_t errlen)
 static int
 no_passphrase(char *buf, int size, int rwflag, void *arg)
 {
-    return 0;
+    return -1;
 }
 
 static bool
