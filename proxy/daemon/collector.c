@@ -61,7 +61,7 @@ picture(struct collection *k)
         for (unsigned i = 0; i < k->n; i++)
             reports[i] = k->parts[i].report;
         for (unsigned i = 0; i < c->listeners->n; i++)
-            addresses[i] = c->listeners->list[i].address;
+            addresses[i] = c->listeners->list[i]->address;
         json = snapshot_json(&(struct snapshot){.unix_now = time(NULL),
                                                 .ring_now = now,
                                                 .started = c->started,

@@ -31,10 +31,14 @@ config_count(const struct config_document *doc, enum section_kind kind)
 static void
 settings_destroy(struct settings *s)
 {
-    for (unsigned i = 0; i < s->n_listeners; i++)
+    for (unsigned i = 0; i < s->n_listeners; i++) {
         free(s->listeners[i].name);
-    for (unsigned i = 0; i < s->n_upstreams; i++)
+        tls_unref(s->listeners[i].tls_context);
+    }
+    for (unsigned i = 0; i < s->n_upstreams; i++) {
         free(s->upstreams[i].name);
+        tls_unref(s->upstreams[i].tls);
+    }
     for (unsigned i = 0; i < s->n_exports; i++) {
         struct export_settings *e = &s->exports[i];
         free((void *)(uintptr_t)e->name.p);
@@ -111,7 +115,7 @@ fill(struct config *c, const struct config_document *doc, const struct config_se
     s->state_dir = need_copy(proxy->values[KEY_STATE_DIR].text);
     fill_limits(&s->limits, proxy->values);
     fill_process(c, proxy->values, faults);
-    config_upstreams(s, doc, faults);
+    config_upstreams(s, doc, c->counters, faults);
     config_listeners(s, doc, c->counters, faults);
     config_exports(s, doc, faults);
     check_control_socket(c, doc, faults);
@@ -119,7 +123,8 @@ fill(struct config *c, const struct config_document *doc, const struct config_se
 }
 
 struct config *
-config_of_document(const struct config_document *doc, struct faults *faults)
+config_of_document(const struct config_document *doc, const struct config *running,
+                   struct faults *faults)
 {
     struct config_document defaults = {0};
     const struct config_section *proxy = config_section_find(doc, SECTION_PROXY, "");
@@ -127,7 +132,7 @@ config_of_document(const struct config_document *doc, struct faults *faults)
         proxy = config_section_add(&defaults, SECTION_PROXY, "", 0);
     struct config *c = need_zeroed(1, sizeof *c);
     c->settings = need_zeroed(1, sizeof *c->settings);
-    c->counters = need_zeroed(config_count(doc, SECTION_LISTEN), sizeof *c->counters);
+    c->counters = running ? counters_ref(running->counters) : counters_new();
     fill(c, doc, proxy, faults);
     config_document_clear(&defaults);
     if (faults->errors) {
@@ -140,11 +145,21 @@ config_of_document(const struct config_document *doc, struct faults *faults)
 struct config *
 config_load(const char *path, struct faults *faults)
 {
+    return config_reload(path, NULL, faults);
+}
+
+struct config *
+config_reload(const char *path, const struct config *running, struct faults *faults)
+{
     struct config_document doc = {0};
     config_document_read(&doc, path, faults);
     // Of a file that could not be read there is nothing more to say.
-    struct config *c = doc.lines || !faults->errors ? config_of_document(&doc, faults) : NULL;
-    config_document_clear(&doc);
+    struct config *c =
+        doc.lines || !faults->errors ? config_of_document(&doc, running, faults) : NULL;
+    if (c)
+        c->document = doc;
+    else
+        config_document_clear(&doc);
     return c;
 }
 
@@ -154,7 +169,8 @@ config_free(struct config *c)
     if (!c)
         return;
     settings_unref(c->settings);
-    free(c->counters);
+    counters_unref(c->counters);
+    config_document_clear(&c->document);
     free(c->control_socket);
     free(c);
 }

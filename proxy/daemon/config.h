@@ -4,6 +4,7 @@
 #define DAEMON_CONFIG_H
 
 #include "config_document.h"
+#include "counters.h"
 #include "faults.h"
 
 #include <base/log.h>
@@ -16,16 +17,22 @@ struct config {
     enum log_level log_level;
     unsigned max_connections;
     nstime drain_timeout;
-    struct settings *settings;          // one reference
-    struct listener_counters *counters; // one a listener; outlive the settings
+    struct settings *settings;       // one reference
+    struct counters *counters;       // one reference; they outlive the settings
+    struct config_document document; // as it was read: what the next one is compared with
 };
 
 // Reads and checks the file. NULL if there is any fault; warnings may be there in either case.
 // Never touches anything on disk but by reading.
 struct config *config_load(const char *path, struct faults *faults);
-// The same from a document that has been read, faults and all.
-struct config *config_of_document(const struct config_document *doc, struct faults *faults);
-// Drops its reference to the settings. The counters go, too: sessions must have ended.
+// The same for a process that runs already: listeners and upstreams that keep their names go on
+// counting where they are.
+struct config *config_reload(const char *path, const struct config *running, struct faults *faults);
+// The same from a document that has been read, faults and all, and stays the caller's; `running`
+// may be NULL.
+struct config *config_of_document(const struct config_document *doc, const struct config *running,
+                                  struct faults *faults);
+// Drops its references. With the last config the counters go: sessions must have ended then.
 void config_free(struct config *c);
 
 #endif

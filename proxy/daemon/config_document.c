@@ -5,10 +5,8 @@
 #include "memory.h"
 
 #include <base/text.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static void
 set_default(struct config_value *v, const struct config_key *key)
@@ -96,13 +94,6 @@ check_only_default(const struct config_key *key, const char *text, uint64_t numb
         fault_at(faults, line, "%s is not yet supported: leave it out or empty", key->name);
 }
 
-static void
-check_key_file(const struct config_key *key, const char *text, unsigned line, struct faults *faults)
-{
-    if (key->key_file && *text && access(text, R_OK) < 0)
-        fault_at(faults, line, "%s: cannot read %s: %s", key->name, text, strerror(errno));
-}
-
 // inih begins a comment inside a line with ; only. "state-dir = /x # old" would be a strange path.
 static bool
 has_hash_comment(const char *value)
@@ -139,7 +130,6 @@ config_section_set(struct config_section *s, const char *name, const char *value
         return;
     }
     check_only_default(key, value, number, line, faults);
-    check_key_file(key, value, line, faults);
     free(v->text);
     v->text = need_copy(value);
     v->number = number;

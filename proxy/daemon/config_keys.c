@@ -25,8 +25,8 @@ const struct config_key config_keys[CONFIG_KEYS] = {
             .min = 1,
             .max = 256,
             .fixed = true,
-            .prose = "Worker threads, each with an io_uring and connections of its own. "
-                     "auto: one for each CPU that this process may run on.",
+            .prose = "Worker threads, each with an io_uring and connections of its own. auto: one "
+                     "for each CPU that this process may run on.",
         },
     [KEY_CONTROL_SOCKET] =
         {
@@ -47,10 +47,10 @@ const struct config_key config_keys[CONFIG_KEYS] = {
             .form = "a path",
             .initial = "/var/lib/nbdzero",
             .fixed = true,
-            .prose =
-                "Where proxies of one machine tell each other which exports they serve, so that "
-                "none measures inside an export that another one serves. Made at start if it is "
-                "missing. Empty, or not usable: nothing is measured from inside a request.",
+            .prose = "Where proxies of one machine tell each other which exports they serve, so "
+                     "that none measures inside an export that another one serves. Made at start "
+                     "if it is missing. Empty, or not usable: nothing is measured from inside a "
+                     "request.",
         },
     [KEY_METRICS_LISTEN] =
         {
@@ -82,10 +82,9 @@ const struct config_key config_keys[CONFIG_KEYS] = {
             .initial = "10000",
             .min = 1,
             .max = 1000000,
-            .prose =
-                "Client connections at one time; a further one is closed at once and counted as "
-                "refused. Lowered with a warning where the limit on open files allows fewer: a "
-                "connection needs two of them.",
+            .prose = "Client connections at one time; a further one is closed at once and counted "
+                     "as refused. Lowered with a warning where the limit on open files allows "
+                     "fewer: a connection needs two of them.",
         },
     [KEY_HANDSHAKE_TIMEOUT] =
         {
@@ -106,9 +105,8 @@ const struct config_key config_keys[CONFIG_KEYS] = {
             .min = 10 * NS_PER_MS,
             .max = 24 * NS_PER_HR,
             .zero_is_none = true,
-            .prose =
-                "A connection that makes no progress for so long inside a message that has begun "
-                "is closed, on either side. 0: never.",
+            .prose = "A connection that makes no progress for so long inside a message that has "
+                     "begun is closed, on either side. 0: never.",
         },
     [KEY_KEEPALIVE] =
         {
@@ -119,9 +117,8 @@ const struct config_key config_keys[CONFIG_KEYS] = {
             .min = NS_PER_SEC,
             .max = 32767 * NS_PER_SEC, // the kernel's TCP_KEEPIDLE
             .zero_is_none = true,
-            .prose =
-                "TCP keepalive after so much silence. An idle connection, and a reply that the "
-                "upstream still owes, have no other deadline. 0: off.",
+            .prose = "TCP keepalive after so much silence. An idle connection, and a reply that "
+                     "the upstream still owes, have no other deadline. 0: off.",
         },
     [KEY_MAX_IN_FLIGHT] =
         {
@@ -195,8 +192,11 @@ const struct config_key config_keys[CONFIG_KEYS] = {
             .form = "off, allow or require",
             .initial = "off",
             .choices = {"off", "allow", "require"},
-            .only_default = true,
-            .prose = "TLS towards clients.",
+            .prose = "TLS towards clients, version 1.2 or 1.3. off: refused. allow: who asks for "
+                     "it has it, others do without; for the time in which clients are moved over, "
+                     "since somebody in between may keep them from asking. require: nothing is "
+                     "served without. allow and require need tls-certificates or tls-psk-file; "
+                     "off is the default for want of these.",
         },
     [KEY_LISTEN_TLS_CERTIFICATES] =
         {
@@ -205,10 +205,9 @@ const struct config_key config_keys[CONFIG_KEYS] = {
             .type = VALUE_TEXT,
             .form = "a directory",
             .initial = "",
-            .key_file = true,
-            .only_default = true,
-            .prose = "Holds server-cert.pem and server-key.pem; ca-cert.pem for tls-verify-peer; "
-                     "ca-crl.pem if there is one.",
+            .prose = "Holds server-cert.pem, with intermediate certificates behind it, and its "
+                     "key, server-key.pem, not encrypted; for tls-verify-peer ca-cert.pem, and "
+                     "ca-crl.pem if there is one. nbdkit and qemu have the same names.",
         },
     [KEY_LISTEN_TLS_PSK_FILE] =
         {
@@ -217,9 +216,9 @@ const struct config_key config_keys[CONFIG_KEYS] = {
             .type = VALUE_TEXT,
             .form = "a file",
             .initial = "",
-            .key_file = true,
-            .only_default = true,
-            .prose = "Lines of user:hexkey, as psktool writes them.",
+            .prose = "Lines of user:hexkey, as psktool writes them; keys have 16 bytes or more. A "
+                     "client that names one of these users and has his key comes in, and neither "
+                     "side needs a certificate.",
         },
     [KEY_LISTEN_TLS_VERIFY_PEER] =
         {
@@ -227,8 +226,33 @@ const struct config_key config_keys[CONFIG_KEYS] = {
             .sections = IN_LISTEN,
             .type = VALUE_BOOL,
             .initial = "no",
-            .only_default = true,
-            .prose = "Clients must show a certificate that ca-cert.pem has signed.",
+            .prose = "Clients must show a certificate that ca-cert.pem has signed and ca-crl.pem "
+                     "has not revoked; users of tls-psk-file need none. With no, TLS hides what "
+                     "is said, and whoever reaches the listener is served.",
+        },
+    [KEY_LISTEN_TLS_ALLOW] =
+        {
+            .name = "tls-allow",
+            .sections = IN_LISTEN,
+            .type = VALUE_TEXT,
+            .form = "names, with blanks or commas between",
+            .initial = "",
+            .prose = "Which of the clients that the CA knows may come in: those whose certificate "
+                     "has a name, be it the common name or an alternative one (DNS, IP, mail, "
+                     "URI), that matches one of these. * stands for any text, and for a blank; "
+                     "capitals make no difference. Needs tls-verify-peer = yes, and is not for "
+                     "users of tls-psk-file. Empty: all of them.",
+        },
+    [KEY_TLS_CIPHERS] =
+        {
+            .name = "tls-ciphers",
+            .sections = IN_LISTEN | IN_UPSTREAM,
+            .type = VALUE_TEXT,
+            .form = "OpenSSL's names, with colons between",
+            .initial = "",
+            .prose = "Replaces the ciphers of the system's policy. Those of TLS 1.3, like "
+                     "TLS_AES_256_GCM_SHA384, and those of TLS 1.2 stand in one list; a version "
+                     "of which none is named is not spoken. [upstream] has this key, too.",
         },
 
     [KEY_UPSTREAM_URI] =
@@ -236,12 +260,14 @@ const struct config_key config_keys[CONFIG_KEYS] = {
             .name = "uri",
             .sections = IN_UPSTREAM,
             .type = VALUE_TEXT,
-            .form = "an NBD URI: nbd://host[:port][/export] or nbd+unix:///[export]?socket=/path",
+            .form = "an NBD URI: nbd[s]://[user@]host[:port][/export] or "
+                    "nbd[s]+unix://[user@]/[export]?socket=/path",
             .initial = "",
             .example = "nbd://127.0.0.1:10810",
-            .prose =
-                "The NBD server behind the proxy. Its export part replaces an empty name that a "
-                "client asks for. Must be given.",
+            .prose = "The NBD server behind the proxy. Its export part replaces an empty name "
+                     "that a client asks for. nbds is TLS, and never plaintext instead. Its "
+                     "parameters tls-certificates, tls-psk-file, tls-hostname and tls-verify-peer "
+                     "(0 or 1) are the same as the keys. Must be given.",
         },
     [KEY_UPSTREAM_TLS_CERTIFICATES] =
         {
@@ -250,11 +276,9 @@ const struct config_key config_keys[CONFIG_KEYS] = {
             .type = VALUE_TEXT,
             .form = "a directory",
             .initial = "",
-            .key_file = true,
-            .only_default = true,
-            .prose =
-                "For nbds: holds ca-cert.pem (without the directory the system's certificates are "
-                "trusted), and client-cert.pem and client-key.pem if the server asks for them.",
+            .prose = "For nbds: holds ca-cert.pem, and ca-crl.pem if there is one, to verify the "
+                     "server; client-cert.pem and client-key.pem if it asks for them. Without the "
+                     "directory the certificates that the system trusts are trusted.",
         },
     [KEY_UPSTREAM_TLS_PSK_FILE] =
         {
@@ -263,9 +287,8 @@ const struct config_key config_keys[CONFIG_KEYS] = {
             .type = VALUE_TEXT,
             .form = "a file",
             .initial = "",
-            .key_file = true,
-            .only_default = true,
-            .prose = "For nbds: lines of user:hexkey, as psktool writes them.",
+            .prose = "For nbds://USER@host: lines of user:hexkey, as psktool writes them; the key "
+                     "of the URI's user is used. Certificates play no part then.",
         },
     [KEY_UPSTREAM_TLS_HOSTNAME] =
         {
@@ -274,8 +297,8 @@ const struct config_key config_keys[CONFIG_KEYS] = {
             .type = VALUE_TEXT,
             .form = "a host name",
             .initial = "",
-            .only_default = true,
-            .prose = "For nbds: the name to verify, where it is not the host of the URI.",
+            .prose = "For nbds: the name, or address, that the server's certificate must be for, "
+                     "where it is not the host of the URI. nbds+unix has no host, and needs it.",
         },
     [KEY_UPSTREAM_TLS_VERIFY_PEER] =
         {
@@ -283,8 +306,9 @@ const struct config_key config_keys[CONFIG_KEYS] = {
             .sections = IN_UPSTREAM,
             .type = VALUE_BOOL,
             .initial = "yes",
-            .only_default = true,
-            .prose = "For nbds: whether the server's certificate is verified.",
+            .prose = "For nbds: the server's certificate must be signed by a CA that is trusted, "
+                     "and be for the right name. With no, somebody in between may read and change "
+                     "everything.",
         },
     [KEY_UPSTREAM_CONNECT_TIMEOUT] =
         {
@@ -325,12 +349,11 @@ const struct config_key config_keys[CONFIG_KEYS] = {
             .form = "pass or repair",
             .initial = "pass",
             .choices = {"pass", "repair"},
-            .prose =
-                "What becomes of requests that do not keep to the upstream's minimum block size. "
-                "pass: the upstream's answer; clients that ask for block sizes must keep to them. "
-                "repair: requests of clients that did not ask are made whole blocks, and what is "
-                "around them is read first and written back unchanged. Not where others write to "
-                "the storage, too.",
+            .prose = "What becomes of requests that do not keep to the upstream's minimum block "
+                     "size. pass: the upstream's answer; clients that ask for block sizes must "
+                     "keep to them. repair: requests of clients that did not ask are made whole "
+                     "blocks, and what is around them is read first and written back unchanged. "
+                     "Not where others write to the storage, too.",
         },
     [KEY_FAST_ZERO] =
         {
@@ -340,12 +363,11 @@ const struct config_key config_keys[CONFIG_KEYS] = {
             .form = "measure, trust, always, never or off",
             .initial = "measure",
             .choices = {"measure", "trust", "always", "never", "off"},
-            .prose =
-                "Who says whether zeroing is fast. measure: the flag is advertised and answered "
-                "by measurement, unless the upstream advertises it itself. trust: the upstream's "
-                "own flag and answers pass untouched. always: advertised, and every such request "
-                "is forwarded. never: advertised, and every such request is refused with ENOTSUP. "
-                "off: not advertised.",
+            .prose = "Who says whether zeroing is fast. measure: the flag is advertised and "
+                     "answered by measurement, unless the upstream advertises it itself. trust: "
+                     "the upstream's own flag and answers pass untouched. always: advertised, and "
+                     "every such request is forwarded. never: advertised, and every such request "
+                     "is refused with ENOTSUP. off: not advertised.",
         },
     [KEY_FAST_ZERO_RATIO] =
         {
@@ -365,10 +387,10 @@ const struct config_key config_keys[CONFIG_KEYS] = {
             .form = "auto or off",
             .initial = "auto",
             .choices = {"auto", "off"},
-            .prose = "Whether a client's request to zero may be measured from inside: parts of its "
-                     "range are zeroed and written back to find out. Switch it off where the "
-                     "storage is written by others, too, or is thin and nearly full: see MEASURING "
-                     "in nbdzero.conf(5).",
+            .prose = "Whether a client's request to zero may be measured from inside: parts of "
+                     "its range are zeroed and written back to find out. Switch it off where the "
+                     "storage is written by others, too, or is thin and nearly full: see "
+                     "MEASURING in nbdzero.conf(5).",
         },
     [KEY_PROBE_TIME] =
         {
@@ -408,8 +430,9 @@ const struct config_key config_keys[CONFIG_KEYS] = {
             .initial = "32M",
             .min = 64 * KIB,
             .max = 2 * GIB,
-            .prose = "The longest plain zero request that is sent upstream; longer ones are split. "
-                     "Some servers zero only the first 64M of a longer one and report success.",
+            .prose = "The longest plain zero request that is sent upstream; longer ones are "
+                     "split. Some servers zero only the first 64M of a longer one and report "
+                     "success.",
         },
     [KEY_WRITE_ZEROES] =
         {
@@ -430,9 +453,9 @@ const struct config_key config_keys[CONFIG_KEYS] = {
             .type = VALUE_TEXT,
             .form = "a percent-encoded name",
             .initial = "",
-            .prose = "The export's name as clients ask for it, where it does not fit the section's "
-                     "line; \"\" is the default export. The section's own name is then only a "
-                     "label.",
+            .prose = "The export's name as clients ask for it, where it does not fit the "
+                     "section's line; \"\" is the default export. The section's own name is then "
+                     "only a label.",
         },
     [KEY_EXPORT_LISTEN] =
         {
@@ -442,8 +465,8 @@ const struct config_key config_keys[CONFIG_KEYS] = {
             .form = "names of [listen] sections, with blanks between",
             .initial = "",
             .prose = "Only clients of these listeners are meant; others of the same upstream are "
-                     "not shown an export of that name. Empty: all listeners whose upstream is the "
-                     "section's.",
+                     "not shown an export of that name. Empty: all listeners whose upstream is "
+                     "the section's.",
         },
     [KEY_EXPORT_UPSTREAM] =
         {
@@ -462,7 +485,8 @@ const struct config_key config_keys[CONFIG_KEYS] = {
             .form = "a percent-encoded name",
             .initial = "",
             .prose = "What the export is called there, if not as here; \"\" is the default "
-                     "export. Clients are no longer shown an export of that name.",
+                     "export. On the listeners of this section clients are no longer shown an "
+                     "export of that name.",
         },
     [KEY_EXPORT_DESCRIPTION] =
         {

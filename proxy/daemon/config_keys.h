@@ -50,6 +50,8 @@ enum config_key_id {
     KEY_LISTEN_TLS_CERTIFICATES,
     KEY_LISTEN_TLS_PSK_FILE,
     KEY_LISTEN_TLS_VERIFY_PEER,
+    KEY_LISTEN_TLS_ALLOW,
+    KEY_TLS_CIPHERS, // of [upstream], too
 
     KEY_UPSTREAM_URI,
     KEY_UPSTREAM_TLS_CERTIFICATES,
@@ -90,7 +92,6 @@ struct config_key {
     const char *choices[6];
     uint64_t min, max; // of the number
     bool zero_is_none; // 0 is allowed below min, and means none
-    bool key_file;     // names a file or directory that must be readable where it is given
     bool only_default; // any other value asks for what is not yet supported
     bool fixed;        // a reload cannot change it
     const char *prose;

@@ -2,6 +2,7 @@
 // [listen] sections.
 #include "config_parts.h"
 
+#include "config_tls.h"
 #include "memory.h"
 #include "nearest.h"
 
@@ -82,17 +83,18 @@ fill_address(const struct settings *s, struct listener_settings *l,
 }
 
 void
-config_listeners(struct settings *s, const struct config_document *doc,
-                 struct listener_counters *counters, struct faults *faults)
+config_listeners(struct settings *s, const struct config_document *doc, struct counters *counters,
+                 struct faults *faults)
 {
     s->listeners = need_zeroed(config_count(doc, SECTION_LISTEN), sizeof *s->listeners);
     const struct config_section *section;
     for (size_t at = 0; (section = config_next(doc, SECTION_LISTEN, &at));) {
-        struct listener_settings *l = &s->listeners[s->n_listeners];
-        l->counters = &counters[s->n_listeners++];
+        struct listener_settings *l = &s->listeners[s->n_listeners++];
         l->name = need_copy(section->name);
+        l->counters = counters_of_listener(counters, l->name);
         l->socket_mode = (unsigned)section->values[KEY_LISTEN_SOCKET_MODE].number;
         fill_address(s, l, section, faults);
+        config_listener_tls(l, section, faults);
         const struct config_value *upstream = &section->values[KEY_LISTEN_UPSTREAM];
         if (*upstream->text)
             l->upstream = config_find_upstream(s, upstream->text, upstream->line, faults);

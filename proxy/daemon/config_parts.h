@@ -5,13 +5,15 @@
 #define DAEMON_CONFIG_PARTS_H
 
 #include "config_document.h"
+#include "counters.h"
 
 #include <session/settings.h>
 
-void config_upstreams(struct settings *s, const struct config_document *doc, struct faults *faults);
+void config_upstreams(struct settings *s, const struct config_document *doc,
+                      struct counters *counters, struct faults *faults);
 // After the upstreams.
 void config_listeners(struct settings *s, const struct config_document *doc,
-                      struct listener_counters *counters, struct faults *faults);
+                      struct counters *counters, struct faults *faults);
 // After the listeners; sees to it that each of them serves something.
 void config_exports(struct settings *s, const struct config_document *doc, struct faults *faults);
 

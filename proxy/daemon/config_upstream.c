@@ -2,14 +2,14 @@
 // [upstream] sections, and the policy keys that they share with [export].
 #include "config_parts.h"
 
+#include "config_tls.h"
 #include "memory.h"
 #include "nearest.h"
 
 #include <base/text.h>
 #include <string.h>
 
-#define KEY(id) config_keys[id].name
-#define MIB     (UINT64_C(1) << 20)
+#define MIB (UINT64_C(1) << 20)
 
 void
 config_policy(struct policy *p, const struct config_section *s, bool all)
@@ -73,62 +73,32 @@ config_find_upstream(const struct settings *s, const char *name, unsigned line,
     return NULL;
 }
 
-// A parameter of the URI counts as the key of that name.
 static void
-check_parameter(const struct config_section *s, enum config_key_id id, const char *parameter,
-                struct faults *faults)
-{
-    const struct config_value *v = &s->values[id];
-    unsigned line = s->values[KEY_UPSTREAM_URI].line;
-    if (!*parameter || strcmp(parameter, config_keys[id].initial) == 0)
-        return;
-    if (v->line && strcmp(v->text, parameter) != 0)
-        fault_at(faults, line, "the URI's %s differs from the key in line %u: keep one", KEY(id),
-                 v->line);
-    else
-        fault_at(faults, line, "%s, a parameter of the URI, is not yet supported: leave it out",
-                 KEY(id));
-}
-
-static void
-check_uri(const struct config_section *s, const struct nbd_uri *u, struct faults *faults)
-{
-    static const char *const verify[] = {"no", "yes"};
-    unsigned line = s->values[KEY_UPSTREAM_URI].line;
-    if (u->tls)
-        fault_at(faults, line,
-                 "nbds (TLS) is not yet supported: nbd:// or nbd+unix:// would be right");
-    check_parameter(s, KEY_UPSTREAM_TLS_CERTIFICATES, u->tls_certificates, faults);
-    check_parameter(s, KEY_UPSTREAM_TLS_PSK_FILE, u->tls_psk_file, faults);
-    check_parameter(s, KEY_UPSTREAM_TLS_HOSTNAME, u->tls_hostname, faults);
-    check_parameter(s, KEY_UPSTREAM_TLS_VERIFY_PEER,
-                    u->tls_verify_peer < 0 ? "" : verify[!!u->tls_verify_peer], faults);
-}
-
-static void
-fill_uri(struct nbd_uri *u, const struct config_section *s, struct faults *faults)
+fill_uri(struct upstream_settings *u, const struct config_section *s, struct faults *faults)
 {
     const struct config_value *uri = &s->values[KEY_UPSTREAM_URI];
     char err[512];
     if (!uri->line)
         fault_at(faults, s->line, "[upstream %s] has no uri: uri = nbd://host:port, for example",
                  s->name);
-    else if (!nbd_uri_parse(uri->text, u, err, sizeof err))
+    else if (!nbd_uri_parse(uri->text, &u->uri, err, sizeof err))
         fault_at(faults, uri->line, "uri: %s", err);
     else
-        check_uri(s, u, faults);
+        config_upstream_tls(u, s, faults);
 }
 
 void
-config_upstreams(struct settings *s, const struct config_document *doc, struct faults *faults)
+config_upstreams(struct settings *s, const struct config_document *doc, struct counters *counters,
+                 struct faults *faults)
 {
     s->upstreams = need_zeroed(config_count(doc, SECTION_UPSTREAM), sizeof *s->upstreams);
     const struct config_section *section;
     for (size_t at = 0; (section = config_next(doc, SECTION_UPSTREAM, &at));) {
         struct upstream_settings *u = &s->upstreams[s->n_upstreams++];
         u->name = need_copy(section->name);
+        u->counters = counters_of_upstream(counters, u->name);
         u->connect_timeout = section->values[KEY_UPSTREAM_CONNECT_TIMEOUT].number;
-        fill_uri(&u->uri, section, faults);
+        fill_uri(u, section, faults);
         config_policy(&u->policy, section, true);
         config_policy_warn(section, faults);
     }

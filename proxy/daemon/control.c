@@ -32,6 +32,7 @@ struct conversation {
 struct control {
     struct ring *ring;
     struct collector *collector;
+    struct reload *reload;
     struct acceptor acceptor;
     struct socket_file file;
     struct conversation *list;
@@ -64,7 +65,8 @@ say(struct conversation *v, char *line, size_t len)
         memcpy(b->data, line, len);
         stream_send_buf(v->stream, b, b->data, len);
         buf_unref(b);
-        timer_set(v->control->ring, &v->timer, ring_now(v->control->ring) + PEER_PATIENCE);
+        // The clock itself: a reload may have taken its time.
+        timer_set(v->control->ring, &v->timer, ring_clock(v->control->ring) + PEER_PATIENCE);
     } else {
         end(v, STREAM_ABORT);
     }
@@ -93,12 +95,25 @@ snapshot_done(struct snapshot_waiter *w, json_t *snapshot)
 
 enum turn { TURN_GOES_ON, TURN_WAITS_FOR_PEER, TURN_ENDED /* and v is gone */ };
 
+static bool
+reload(struct conversation *v)
+{
+    size_t len = 0;
+    json_t *reply = reload_now(v->control->reload);
+    char *line = control_reply(reply, &len);
+    json_decref(reply);
+    return say(v, line, len);
+}
+
 static enum turn
 answer(struct conversation *v, const char *text, size_t len)
 {
     char err[512];
-    if (control_request_parse(text, len, err, sizeof err) == CONTROL_BAD)
-        return say_error(v, err) ? TURN_GOES_ON : TURN_ENDED;
+    switch (control_request_parse(text, len, err, sizeof err)) {
+    case CONTROL_BAD: return say_error(v, err) ? TURN_GOES_ON : TURN_ENDED;
+    case CONTROL_RELOAD: return reload(v) ? TURN_GOES_ON : TURN_ENDED;
+    case CONTROL_JSON: break;
+    }
     if (!collector_ask(v->control->collector, &v->waiter))
         return say_error(v, "out of memory") ? TURN_GOES_ON : TURN_ENDED;
     v->waiting = true;
@@ -208,8 +223,8 @@ accepted(struct acceptor *a, int fd)
 }
 
 struct control *
-control_open(struct ring *ring, struct collector *collector, const char *path, char *err,
-             size_t errlen)
+control_open(struct ring *ring, struct collector *collector, struct reload *reload,
+             const char *path, char *err, size_t errlen)
 {
     struct address a = {.kind = ADDRESS_UNIX};
     snprintf(a.path, sizeof a.path, "%s", path);
@@ -227,6 +242,7 @@ control_open(struct ring *ring, struct collector *collector, const char *path, c
     struct control *c = need_zeroed(1, sizeof *c);
     c->ring = ring;
     c->collector = collector;
+    c->reload = reload;
     c->acceptor = (struct acceptor){.fd = fd, .accepted = accepted};
     socket_file_note(&c->file, path);
     accept_start(ring, &c->acceptor);

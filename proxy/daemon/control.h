@@ -5,12 +5,13 @@
 #define DAEMON_CONTROL_H
 
 #include "collector.h"
+#include "reload.h"
 
 struct control;
 
 // Listens on `path`, which is created as needed, mode 0600. NULL, with one line in err.
-struct control *control_open(struct ring *ring, struct collector *collector, const char *path,
-                             char *err, size_t errlen);
+struct control *control_open(struct ring *ring, struct collector *collector, struct reload *reload,
+                             const char *path, char *err, size_t errlen);
 // Ends all conversations and the socket.
 void control_close(struct control *c);
 

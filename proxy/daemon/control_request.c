@@ -9,8 +9,7 @@
 #include <string.h>
 
 // Commands that nbdzero-stat will have, so that an old daemon's answer to a newer tool makes sense.
-static const char *const later[] = {"prometheus", "reload",    "drain", "upgrade",
-                                    "verdict",    "log-level", "check"};
+static const char *const later[] = {"prometheus", "drain", "upgrade", "verdict", "log-level"};
 
 static enum control_command
 find_command(const char *name, char *err, size_t errlen)
@@ -18,6 +17,8 @@ find_command(const char *name, char *err, size_t errlen)
     char shown[128];
     if (strcmp(name, "json") == 0)
         return CONTROL_JSON;
+    if (strcmp(name, "reload") == 0)
+        return CONTROL_RELOAD;
     text_escape(shown, sizeof shown, bytes_str(name));
     bool is_later = false;
     for (size_t i = 0; i < sizeof later / sizeof later[0]; i++)
@@ -75,6 +76,17 @@ line_of(json_t *reply, size_t *len)
     }
     memcpy(line + *len - 1, "\n", 2);
     return line;
+}
+
+char *
+control_reply(json_t *reply, size_t *len)
+{
+    json_t *whole = json_pack("{s:i}", "version", CONTROL_VERSION);
+    if (json_object_update(whole, reply) < 0) {
+        json_decref(whole);
+        whole = NULL;
+    }
+    return line_of(whole, len);
 }
 
 char *

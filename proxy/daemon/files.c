@@ -107,11 +107,17 @@ socket_file_note(struct socket_file *f, const char *path)
     snprintf(f->path, sizeof f->path, "%s", path);
 }
 
+bool
+socket_file_there(const struct socket_file *f)
+{
+    struct stat st;
+    return *f->path && stat(f->path, &st) == 0 && st.st_dev == f->dev && st.st_ino == f->ino;
+}
+
 void
 socket_file_unlink(struct socket_file *f)
 {
-    struct stat st;
-    if (*f->path && stat(f->path, &st) == 0 && st.st_dev == f->dev && st.st_ino == f->ino)
+    if (socket_file_there(f))
         unlink(f->path);
     *f->path = '\0';
 }

@@ -22,6 +22,8 @@ struct socket_file {
     char path[108]; // "": none
 };
 void socket_file_note(struct socket_file *f, const char *path);
+// Whether what is at the path is still what was noted.
+bool socket_file_there(const struct socket_file *f);
 void socket_file_unlink(struct socket_file *f);
 
 #endif

@@ -4,22 +4,19 @@
 #include "memory.h"
 
 #include <base/log.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define TELL_REFUSALS (10 * NS_PER_SEC)
 
-static unsigned
-connections(const struct listeners *l)
-{
-    unsigned sum = 0;
-    for (unsigned i = 0; i < l->n; i++)
-        sum += atomic_load(&l->list[i].settings->counters->active);
-    return sum;
-}
+// Accepting -------------------------------------------------------------------------------
 
 // One warning now and then: who connects too often must not write our log.
 static void
@@ -42,7 +39,7 @@ accepted(struct acceptor *a, int fd)
     struct listener *one = (struct listener *)((char *)a - offsetof(struct listener, acceptor));
     struct listeners *l = one->all;
     struct listener_counters *counters = one->settings->counters;
-    if (connections(l) >= l->max_connections) {
+    if (counters_active(l->counters) >= l->max_connections) {
         refuse(l, counters, fd);
         return;
     }
@@ -53,35 +50,74 @@ accepted(struct acceptor *a, int fd)
         atomic_fetch_add(&counters->refused, 1);
 }
 
-static bool
-open_one(struct listeners *l, struct listener *one, char *err, size_t errlen)
+// One socket ------------------------------------------------------------------------------
+
+static struct listener *
+open_one(struct listeners *l, const struct listener_settings *settings, char *err, size_t errlen)
 {
     char cause[512];
-    int fd =
-        address_listen(&one->settings->address, one->settings->socket_mode, cause, sizeof cause);
+    int fd = address_listen(&settings->address, settings->socket_mode, cause, sizeof cause);
     if (fd < 0) {
-        snprintf(err, errlen, "[listen %s]: %s", one->settings->name, cause);
-        return false;
+        snprintf(err, errlen, "[listen %s]: %s", settings->name, cause);
+        return NULL;
     }
+    struct listener *one = need_zeroed(1, sizeof *one);
     one->all = l;
+    one->settings = settings;
     one->acceptor = (struct acceptor){.fd = fd, .accepted = accepted};
-    address_text(&one->settings->address, one->address, sizeof one->address);
-    if (one->settings->address.kind == ADDRESS_UNIX)
-        socket_file_note(&one->file, one->settings->address.path);
-    return true;
+    address_text(&settings->address, one->address, sizeof one->address);
+    if (settings->address.kind == ADDRESS_UNIX)
+        socket_file_note(&one->file, settings->address.path);
+    return one;
 }
 
-struct listeners *
-listeners_open(struct ring *ring, struct settings *settings, char *err, size_t errlen)
+static void
+start_one(struct listener *one)
 {
+    const struct listener_settings *settings = one->settings;
+    accept_start(one->all->ring, &one->acceptor);
+    one->accepting = true;
+    log_info("listening on %s ([listen %s]%s%s)", one->address, settings->name,
+             settings->upstream ? ", upstream " : "",
+             settings->upstream ? settings->upstream->name : "");
+}
+
+static void
+close_one(struct listener *one)
+{
+    if (one->acceptor.fd < 0)
+        return;
+    if (one->accepting)
+        accept_stop(&one->acceptor);
+    // Until the kernel has let go of the poll the socket would go on listening: nobody shall wait
+    // in its queue for an answer, nor the address be in use when a reload takes the listener back.
+    shutdown(one->acceptor.fd, SHUT_RDWR);
+    close(one->acceptor.fd);
+    one->acceptor.fd = -1;
+    socket_file_unlink(&one->file);
+}
+
+static void
+free_one(struct listener *one)
+{
+    close_one(one);
+    free(one);
+}
+
+// All of them -----------------------------------------------------------------------------
+
+struct listeners *
+listeners_open(struct ring *ring, const struct config *config, char *err, size_t errlen)
+{
+    struct settings *settings = config->settings;
     struct listeners *l = need_zeroed(1, sizeof *l);
     l->ring = ring;
     l->settings = settings_ref(settings);
-    l->list = need_zeroed(settings->n_listeners, sizeof *l->list);
+    l->counters = config->counters;
+    l->list = need_zeroed(settings->n_listeners, sizeof(struct listener *));
     for (unsigned i = 0; i < settings->n_listeners; i++) {
-        l->list[i].settings = &settings->listeners[i];
-        if (!open_one(l, &l->list[i], err, errlen)) {
-            listeners_close(l);
+        l->list[i] = open_one(l, &settings->listeners[i], err, errlen);
+        if (!l->list[i]) {
             listeners_free(l);
             return NULL;
         }
@@ -95,34 +131,127 @@ listeners_start(struct listeners *l, struct workers *workers, unsigned max_conne
 {
     l->workers = workers;
     l->max_connections = max_connections;
-    for (unsigned i = 0; i < l->n; i++) {
-        accept_start(l->ring, &l->list[i].acceptor);
-        const struct listener_settings *settings = l->list[i].settings;
-        log_info("listening on %s ([listen %s]%s%s)", l->list[i].address, settings->name,
-                 settings->upstream ? ", upstream " : "",
-                 settings->upstream ? settings->upstream->name : "");
-    }
+    for (unsigned i = 0; i < l->n; i++)
+        start_one(l->list[i]);
 }
 
 void
 listeners_close(struct listeners *l)
 {
-    for (unsigned i = 0; i < l->n; i++) {
-        struct listener *one = &l->list[i];
-        if (one->acceptor.fd < 0)
-            continue;
-        if (l->workers)
-            accept_stop(&one->acceptor);
-        close(one->acceptor.fd);
-        one->acceptor.fd = -1;
-        socket_file_unlink(&one->file);
-    }
+    for (unsigned i = 0; i < l->n; i++)
+        close_one(l->list[i]);
 }
 
 void
 listeners_free(struct listeners *l)
 {
+    for (unsigned i = 0; i < l->n; i++)
+        free_one(l->list[i]);
     settings_unref(l->settings);
     free(l->list);
     free(l);
+}
+
+// Reload ----------------------------------------------------------------------------------
+
+// The socket that listens there already. One whose file somebody has removed is as good as none.
+static struct listener *
+find_socket(const struct listeners *l, const struct address *a)
+{
+    char text[ADDRESS_TEXT];
+    address_text(a, text, sizeof text);
+    for (unsigned i = 0; i < l->n; i++)
+        if (strcmp(l->list[i]->address, text) == 0 &&
+            (a->kind != ADDRESS_UNIX || socket_file_there(&l->list[i]->file)))
+            return l->list[i];
+    return NULL;
+}
+
+static bool
+is_among(struct listener *const *list, unsigned n, const struct listener *one)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (list[i] == one)
+            return true;
+    return false;
+}
+
+// Two addresses may differ and yet be one to the kernel: 0.0.0.0 and any other.
+static void
+add_hint(const struct listeners *l, const struct address *a, char *err, size_t errlen)
+{
+    size_t len = strlen(err);
+    for (unsigned i = 0; i < l->n; i++) {
+        const struct listener_settings *one = l->list[i]->settings;
+        if (a->kind != ADDRESS_TCP || one->address.kind != ADDRESS_TCP ||
+            strcmp(one->address.port, a->port) != 0)
+            continue;
+        snprintf(err + len, errlen - len,
+                 " ([listen %s] has this port now: take it away by one reload, and give it to "
+                 "another by the next)",
+                 one->name);
+        return;
+    }
+}
+
+// Nothing but opening: until all are there, what listens now goes on as it is.
+static struct listener **
+gather(struct listeners *l, const struct settings *next, const struct listener_settings **failed,
+       char *err, size_t errlen)
+{
+    struct listener **list = need_zeroed(next->n_listeners, sizeof(struct listener *));
+    for (unsigned i = 0; i < next->n_listeners; i++) {
+        list[i] = find_socket(l, &next->listeners[i].address);
+        if (!list[i])
+            list[i] = open_one(l, &next->listeners[i], err, errlen);
+        if (list[i])
+            continue;
+        *failed = &next->listeners[i];
+        add_hint(l, &next->listeners[i].address, err, errlen);
+        while (i-- > 0)
+            if (!is_among(l->list, l->n, list[i]))
+                free_one(list[i]);
+        free(list);
+        return NULL;
+    }
+    return list;
+}
+
+static void
+change_mode(const struct listener *one, unsigned mode)
+{
+    if (!*one->file.path || one->settings->socket_mode == mode)
+        return;
+    if (chmod(one->file.path, mode) < 0)
+        log_error("[listen %s]: cannot give %s the mode %04o: %s", one->settings->name,
+                  one->file.path, mode, strerror(errno));
+}
+
+bool
+listeners_change(struct listeners *l, const struct config *config,
+                 const struct listener_settings **failed, char *err, size_t errlen)
+{
+    struct settings *next = config->settings;
+    unsigned n = next->n_listeners;
+    struct listener **list = gather(l, next, failed, err, errlen);
+    if (!list)
+        return false;
+    for (unsigned i = 0; i < l->n; i++) {
+        if (is_among(list, n, l->list[i]))
+            continue;
+        log_info("no longer listening on %s", l->list[i]->address);
+        free_one(l->list[i]);
+    }
+    for (unsigned i = 0; i < n; i++) {
+        change_mode(list[i], next->listeners[i].socket_mode);
+        list[i]->settings = &next->listeners[i];
+        if (!list[i]->accepting)
+            start_one(list[i]);
+    }
+    settings_unref(l->settings);
+    l->settings = settings_ref(next);
+    free(l->list);
+    l->list = list;
+    l->n = n;
+    return true;
 }

@@ -4,6 +4,7 @@
 #ifndef DAEMON_LISTENERS_H
 #define DAEMON_LISTENERS_H
 
+#include "config.h"
 #include "files.h"
 #include "workers.h"
 
@@ -15,17 +16,19 @@ struct listeners;
 struct listener {
     struct acceptor acceptor;
     struct listeners *all;
-    const struct listener_settings *settings;
+    const struct listener_settings *settings; // of the settings at hand
     struct socket_file file;
-    char address[ADDRESS_TEXT]; // for people
+    char address[ADDRESS_TEXT]; // for people, and what a reload knows the socket by
+    bool accepting;
 };
 
 struct listeners {
     struct ring *ring;
-    struct workers *workers;
-    struct settings *settings; // a reference
-    struct listener *list;
-    unsigned n; // that are open
+    struct workers *workers;         // NULL until listeners_start()
+    struct settings *settings;       // a reference
+    const struct counters *counters; // those of the configuration
+    struct listener **list;          // in the order of settings
+    unsigned n;
     unsigned max_connections;
     uint64_t last_id;     // of connections
     nstime refusals_told; // when the last warning was
@@ -33,11 +36,20 @@ struct listeners {
 };
 
 // Opens all of them and accepts nothing yet. NULL, with one line in err, if one cannot be had.
-struct listeners *listeners_open(struct ring *ring, struct settings *settings, char *err,
+struct listeners *listeners_open(struct ring *ring, const struct config *config, char *err,
                                  size_t errlen);
 void listeners_start(struct listeners *l, struct workers *workers, unsigned max_connections);
+
+// Other settings for new connections, and perhaps other sockets: one whose address is still wanted
+// goes on, whatever its section is called now; others are closed, new ones are opened. All or
+// nothing: false, with one line in err and whose it is in `failed`, if one cannot be had. Running
+// connections keep what they have.
+bool listeners_change(struct listeners *l, const struct config *config,
+                      const struct listener_settings **failed, char *err, size_t errlen);
+
 // Accepts nothing more, closes the sockets, unlinks their files. May be called twice.
 void listeners_close(struct listeners *l);
+// Closes what is still open.
 void listeners_free(struct listeners *l);
 
 #endif

@@ -17,18 +17,19 @@ print_counts(const char *path, const struct settings *s)
            s->n_exports, s->n_exports == 1 ? "" : "s");
 }
 
+// Takes c over.
 static int
-serve(const struct options *o, const struct config *c, const struct faults *warnings)
+serve(const struct options *o, struct config *c, struct faults *warnings)
 {
     atomic_store(&log_threshold, o->has_log_level ? o->log_level : c->log_level);
     signals_block();
     if (!log_start(STDERR_FILENO, log_style_for(STDERR_FILENO, getenv("JOURNAL_STREAM")))) {
         fputs("nbdzero-proxy: cannot start the log's thread\n", stderr);
+        config_free(c);
         return 1;
     }
-    for (size_t i = 0; i < warnings->n; i++)
-        log_warn("%s:%u: %s", o->config, warnings->list[i].line, warnings->list[i].text);
-    int code = process_run(c);
+    faults_log(warnings, o->config);
+    int code = process_run(c, o);
     log_stop();
     return code;
 }
@@ -45,13 +46,14 @@ main(int argc, char **argv)
     code = 0;
     if (!c || o.check)
         faults_print(&faults, o.config, stderr);
-    if (!c)
+    if (!c) {
         code = EXIT_BAD_SETTINGS;
-    else if (o.check)
+    } else if (o.check) {
         print_counts(o.config, c->settings);
-    else
+        config_free(c);
+    } else {
         code = serve(&o, c, &faults);
+    }
     faults_clear(&faults);
-    config_free(c);
     return code;
 }

@@ -11,7 +11,7 @@ or_die(void *p)
 {
     if (p)
         return p;
-    fputs("nbdzero-proxy: out of memory at start\n", stderr);
+    fputs("nbdzero-proxy: out of memory\n", stderr);
     exit(1);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Memory for the start of the process, where there is nothing better to do without it than to say
-// so and stop. Nothing that a client or an upstream can cause is allocated here.
+// Memory for what the configuration asks for, at start and by a reload, where there is nothing
+// better to do without it than to say so and stop. Nothing that a client or an upstream can cause
+// is allocated here.
 #ifndef DAEMON_MEMORY_H
 #define DAEMON_MEMORY_H
 

@@ -19,7 +19,8 @@ static const char usage[] =
     "  -h, --help           this text\n"
     "  -V, --version        the version\n"
     "\n"
-    "It stays in the foreground and logs to stderr. SIGTERM and SIGINT end it.\n"
+    "It stays in the foreground and logs to stderr. SIGTERM and SIGINT end it, SIGHUP\n"
+    "reads the configuration anew.\n"
     "See nbdzero-proxy(8) and nbdzero.conf(5).\n";
 
 static bool

@@ -6,6 +6,7 @@
 #include "files.h"
 #include "listeners.h"
 #include "log.h"
+#include "reload.h"
 #include "signals.h"
 #include "workers.h"
 
@@ -25,7 +26,7 @@
 
 struct process {
     struct signals signals; // first: see got_signal()
-    const struct config *config;
+    struct reload reload;   // with the configuration
     struct ring *ring;
     struct registry *registry;
     struct workers *workers;
@@ -70,8 +71,9 @@ end(struct process *p, const char *why)
     nstime now = ring_clock(p->ring);
     if (++p->ends_asked == 1) {
         log_info("%s: draining", why);
+        p->reload.ending = true;
         listeners_close(p->listeners);
-        workers_drain(p->workers, now + p->config->drain_timeout, all_drained, p);
+        workers_drain(p->workers, now + p->reload.config->drain_timeout, all_drained, p);
     } else if (p->ends_asked == 2) {
         log_info("%s again: ending now", why);
         p->give_up.fire = give_up;
@@ -87,7 +89,7 @@ got_signal(struct signals *s, int number)
     switch (number) {
     case SIGTERM: end(p, "SIGTERM"); break;
     case SIGINT: end(p, "SIGINT"); break;
-    case SIGHUP: log_warn("SIGHUP: reload is not yet supported; nothing has changed"); break;
+    case SIGHUP: json_decref(reload_now(&p->reload)); break;
     case SIGUSR2: log_warn("SIGUSR2: upgrade is not yet supported; nothing has changed"); break;
     default: break;
     }
@@ -111,10 +113,10 @@ usable_state_dir(const char *path)
 static bool
 open_control(struct process *p, char *err, size_t errlen)
 {
-    const struct config *c = p->config;
+    const struct config *c = p->reload.config;
     if (!*c->control_socket)
         return true;
-    p->control = control_open(p->ring, &p->collector, c->control_socket, err, errlen);
+    p->control = control_open(p->ring, &p->collector, &p->reload, c->control_socket, err, errlen);
     if (!p->control && !c->control_socket_given)
         log_warn("%s; nbdzero-stat will not reach this process", err);
     return p->control || !c->control_socket_given;
@@ -123,12 +125,13 @@ open_control(struct process *p, char *err, size_t errlen)
 static bool
 start_workers(struct process *p, unsigned threads, char *err, size_t errlen)
 {
-    p->registry = registry_new(usable_state_dir(p->config->settings->state_dir), threads);
+    const struct config *c = p->reload.config;
+    p->registry = registry_new(usable_state_dir(c->settings->state_dir), threads);
     if (!p->registry) {
         snprintf(err, errlen, "out of memory at start");
         return false;
     }
-    p->listeners = listeners_open(p->ring, p->config->settings, err, errlen);
+    p->listeners = listeners_open(p->ring, c, err, errlen);
     if (!p->listeners)
         return false;
     p->resolving = resolver_start();
@@ -144,7 +147,7 @@ start_workers(struct process *p, unsigned threads, char *err, size_t errlen)
 static bool
 start(struct process *p, char *err, size_t errlen)
 {
-    const struct config *c = p->config;
+    const struct config *c = p->reload.config;
     unsigned threads = c->threads ? c->threads : cpus_allowed();
     p->ring = ring_new(err, errlen);
     if (!p->ring)
@@ -157,6 +160,8 @@ start(struct process *p, char *err, size_t errlen)
                                       .listeners = p->listeners,
                                       .registry = p->registry,
                                       .started = ring_clock(p->ring)};
+    p->reload.listeners = p->listeners;
+    p->reload.threads = threads;
     if (!open_control(p, err, errlen))
         return false;
     p->signals.got = got_signal;
@@ -186,12 +191,13 @@ clean_up(struct process *p)
         registry_free(p->registry);
     if (p->ring)
         ring_free(p->ring);
+    config_free(p->reload.config);
 }
 
 int
-process_run(const struct config *config)
+process_run(struct config *config, const struct options *options)
 {
-    struct process p = {.config = config};
+    struct process p = {.reload = {.options = options, .config = config}};
     char err[ERROR_LINE];
     bool started = start(&p, err, sizeof err);
     if (started) {

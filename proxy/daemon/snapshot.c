@@ -15,8 +15,10 @@ snapshot_text(const char *text)
 static json_t *
 listener_json(const struct listener_settings *l, const char *address)
 {
-    return json_pack("{s:o, s:o, s:n, s:I, s:I, s:I, s:s?}", "name", snapshot_text(l->name),
-                     "address", snapshot_text(address), "tls", "accepted",
+    static const char *const tls[] = {
+        [CLIENT_TLS_OFF] = NULL, [CLIENT_TLS_ALLOW] = "allow", [CLIENT_TLS_REQUIRE] = "require"};
+    return json_pack("{s:o, s:o, s:s?, s:I, s:I, s:I, s:s?}", "name", snapshot_text(l->name),
+                     "address", snapshot_text(address), "tls", tls[l->tls], "accepted",
                      (json_int_t)atomic_load(&l->counters->accepted), "active",
                      (json_int_t)atomic_load(&l->counters->active), "refused",
                      (json_int_t)atomic_load(&l->counters->refused), "upstream",
@@ -37,14 +39,24 @@ listeners_json(const struct snapshot *s)
 }
 
 static json_t *
+tls_json(const struct tls_row *row)
+{
+    if (!*row->version)
+        return json_null();
+    return json_pack("{s:s, s:s, s:o}", "version", row->version, "cipher", row->cipher, "peer",
+                     snapshot_text(row->peer));
+}
+
+static json_t *
 connection_json(const struct snapshot *s, const struct connection_row *c)
 {
     nstime age = s->ring_now > c->since ? s->ring_now - c->since : 0;
     return json_pack(
-        "{s:I, s:o, s:o, s:o, s:o, s:n, s:I, s:I, s:I, s:I, s:b}", "id", (json_int_t)c->id,
+        "{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:b}", "id", (json_int_t)c->id,
         "client", snapshot_text(c->client), "listener", snapshot_text(c->listener), "upstream",
         *c->upstream ? snapshot_text(c->upstream) : json_null(), "export", snapshot_text(c->export),
-        "tls", "since", (json_int_t)(s->unix_now - (int64_t)(age / NS_PER_SEC)), "in_flight",
+        "tls", tls_json(&c->client_tls), "upstream_tls", tls_json(&c->upstream_tls), "since",
+        (json_int_t)(s->unix_now - (int64_t)(age / NS_PER_SEC)), "in_flight",
         (json_int_t)c->in_flight, "bytes_from_client", (json_int_t)c->bytes_from_client,
         "bytes_to_client", (json_int_t)c->bytes_to_client, "transmission", c->transmission);
 }
@@ -93,12 +105,13 @@ memory(const struct snapshot *s)
 json_t *
 snapshot_json(const struct snapshot *s)
 {
-    return json_pack("{s:s, s:i, s:I, s:i, s:i, s:o, s:o, s:o, s:o, s:{s:I}, s:{s:I, s:I}}",
-                     "version", NBDZERO_VERSION, "pid", (int)getpid(), "uptime_s",
-                     (json_int_t)((s->ring_now - s->started) / NS_PER_SEC), "threads",
-                     (int)s->threads, "max_connections", (int)s->max_connections, "listeners",
-                     listeners_json(s), "connections", connections_json(s), "exports",
-                     snapshot_exports_json(s), "endings", endings_json(s), "memory", "buffers",
-                     (json_int_t)memory(s), "log", "lines_dropped", (json_int_t)s->log.dropped,
-                     "lines_suppressed", (json_int_t)s->log.suppressed);
+    return json_pack(
+        "{s:s, s:i, s:I, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:I}, s:{s:I, s:I}}", "version",
+        NBDZERO_VERSION, "pid", (int)getpid(), "uptime_s",
+        (json_int_t)((s->ring_now - s->started) / NS_PER_SEC), "threads", (int)s->threads,
+        "max_connections", (int)s->max_connections, "listeners", listeners_json(s), "upstreams",
+        snapshot_upstreams_json(s), "certificates", snapshot_certificates_json(s), "connections",
+        connections_json(s), "exports", snapshot_exports_json(s), "endings", endings_json(s),
+        "memory", "buffers", (json_int_t)memory(s), "log", "lines_dropped",
+        (json_int_t)s->log.dropped, "lines_suppressed", (json_int_t)s->log.suppressed);
 }

@@ -29,6 +29,9 @@ struct snapshot {
 json_t *snapshot_json(const struct snapshot *s);
 // exports[] of it (snapshot_exports.c).
 json_t *snapshot_exports_json(const struct snapshot *s);
+// upstreams[] and certificates[] (snapshot_peers.c).
+json_t *snapshot_upstreams_json(const struct snapshot *s);
+json_t *snapshot_certificates_json(const struct snapshot *s);
 
 // A string for JSON from any bytes: escaped where it is no UTF-8.
 json_t *snapshot_text(const char *text);

@@ -115,7 +115,7 @@ static json_t *
 export_json(const struct snapshot *s, const struct export_description *d,
             const struct export_counters *c, bool seen)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:{s:I, s:I, s:I}, s:o}",
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:{s:I, s:I, s:I}, s:I, s:o}",
                      "upstream", snapshot_text(d->upstream), "export", snapshot_text(d->name),
                      "size", number_if(seen, d->size), "upstream_flags",
                      number_if(seen, d->upstream_flags), "advertised_flags",
@@ -123,7 +123,7 @@ export_json(const struct snapshot *s, const struct export_description *d,
                      "fast_zero", fast_zero_json(d, c), "verdicts", verdicts_json(s, d), "probes",
                      probes_json(c), "zeroes", "split", (json_int_t)c->zeroes.split, "by_writing",
                      (json_int_t)c->zeroes.by_writing, "held", (json_int_t)c->zeroes.held,
-                     "commands", commands_json(c));
+                     "repairs", (json_int_t)c->repairs, "commands", commands_json(c));
 }
 
 static void

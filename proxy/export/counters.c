@@ -25,6 +25,7 @@ export_counters_merge(struct export_counters *into, const struct export_counters
     into->zeroes.split += from->zeroes.split;
     into->zeroes.by_writing += from->zeroes.by_writing;
     into->zeroes.held += from->zeroes.held;
+    into->repairs += from->repairs;
     for (unsigned i = 0; i < COUNTED_COMMANDS; i++) {
         into->commands[i].count += from->commands[i].count;
         into->commands[i].bytes += from->commands[i].bytes;

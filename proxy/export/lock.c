@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <export/lock.h>
 
+#include <base/hash.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <unistd.h>
 
-// FNV-1a. Two exports that share a byte by accident only keep each other from being probed.
-static uint64_t
-hash_bytes(uint64_t h, struct bytes b)
+// Two exports that share a byte by accident only keep each other from being probed.
+static int64_t
+place_of(struct bytes address, struct bytes name)
 {
-    for (size_t i = 0; i < b.len; i++)
-        h = (h ^ b.p[i]) * UINT64_C(0x100000001b3);
-    return (h ^ 0xff) * UINT64_C(0x100000001b3);
+    uint64_t h = hash_byte(hash_bytes(HASH_BEGIN, address), 0xff);
+    h = hash_byte(hash_bytes(h, name), 0xff);
+    return (int64_t)(h >> 2); // well below the largest offset
 }
 
 static bool
@@ -37,8 +38,7 @@ lock_open(const char *state_dir, struct bytes address, struct bytes name)
     int n = snprintf(path, sizeof path, "%s/locks", state_dir);
     if (n < 0 || (size_t)n >= sizeof path)
         return l;
-    uint64_t h = hash_bytes(hash_bytes(UINT64_C(0xcbf29ce484222325), address), name);
-    l.at = (int64_t)(h >> 2); // well below the largest offset
+    l.at = place_of(address, name);
     l.fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     return l;
 }

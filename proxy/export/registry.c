@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <export/registry.h>
 
+#include <base/hash.h>
 #include <base/text.h>
 #include <export/lock.h>
 #include <pthread.h>
@@ -136,15 +137,6 @@ copy_bytes(struct bytes *to, struct bytes from)
     return true;
 }
 
-static uint64_t
-address_hash(struct bytes b)
-{
-    uint64_t h = UINT64_C(0xcbf29ce484222325);
-    for (size_t i = 0; i < b.len; i++)
-        h = (h ^ b.p[i]) * UINT64_C(0x100000001b3);
-    return h ? h : 1;
-}
-
 static struct export *
 export_new(struct registry *r, const struct export_key *key)
 {
@@ -158,7 +150,7 @@ export_new(struct registry *r, const struct export_key *key)
         export_free(e);
         return NULL;
     }
-    e->address_hash = address_hash(e->address);
+    e->address_hash = hash_bytes(HASH_BEGIN, e->address) | 1; // 0 means none
     snprintf(e->upstream, sizeof e->upstream, "%s", key->upstream);
     e->size = key->size;
     e->flags = key->flags;

@@ -180,7 +180,7 @@ stream_error(const struct stream *s)
 nstime
 stream_last_received(const struct stream *s)
 {
-    return s->last_received;
+    return s->below ? s->below->last_received : s->last_received;
 }
 
 nstime

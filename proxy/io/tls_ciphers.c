@@ -84,6 +84,15 @@ is_old_other(const SSL_CIPHER *x)
     return !is_new(x) && !is_old_psk(x);
 }
 
+// OpenSSL lists those of both versions, whichever may be spoken.
+static bool
+is_spoken(const struct tls_context *c, const SSL_CIPHER *x)
+{
+    long most = SSL_CTX_get_max_proto_version(c->ssl); // 0: no bound
+    return is_new(x) ? !most || most >= TLS1_3_VERSION
+                     : SSL_CTX_get_min_proto_version(c->ssl) <= TLS1_2_VERSION;
+}
+
 // Appends the names of those that are allowed now and wanted.
 static void
 append(struct tls_context *c, bool (*wanted)(const SSL_CIPHER *), char *list, size_t cap)
@@ -92,24 +101,26 @@ append(struct tls_context *c, bool (*wanted)(const SSL_CIPHER *), char *list, si
     for (int i = 0; i < sk_SSL_CIPHER_num(all); i++) {
         const SSL_CIPHER *x = sk_SSL_CIPHER_value(all, i);
         size_t used = strlen(list);
-        if (wanted(x) && used + 64 < cap)
+        if (wanted(x) && is_spoken(c, x) && used + 64 < cap)
             snprintf(list + used, cap - used, "%s%s", used ? ":" : "", SSL_CIPHER_get_name(x));
     }
 }
 
-void
+bool
 tls_prefer_psk(struct tls_context *c)
 {
     char old[4096] = "", new[1024] = "";
     append(c, is_new_sha256, new, sizeof new);
-    append(c, is_new_other, new, sizeof new);
     append(c, is_old_psk, old, sizeof old);
+    bool some = *new || *old;
+    append(c, is_new_other, new, sizeof new);
     append(c, is_old_other, old, sizeof old);
     if (*new)
         SSL_CTX_set_ciphersuites(c->ssl, new);
     if (*old)
         SSL_CTX_set_cipher_list(c->ssl, old);
     SSL_CTX_set_options(c->ssl, SSL_OP_CIPHER_SERVER_PREFERENCE);
+    return some;
 }
 
 bool

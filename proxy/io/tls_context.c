@@ -130,6 +130,15 @@ judge(int ok, X509_STORE_CTX *v)
     return 1;
 }
 
+// What was demanded of the peer when the session began is still demanded when it is resumed.
+bool
+tls_still_valid(const struct tls_context *c, const SSL_SESSION *session)
+{
+    X509 *x = SSL_SESSION_get0_peer((SSL_SESSION *)(uintptr_t)session);
+    return !c->verify_peer ||
+           (x && X509_cmp_current_time(X509_get0_notAfter(x)) > 0 && tls_allowed(c, x));
+}
+
 // ---- server
 
 // A ticket does not say whose PSK it was: such are marked, and not honoured.
@@ -140,8 +149,7 @@ write_ticket(SSL *ssl, void *arg)
            SSL_SESSION_set1_ticket_appdata(SSL_get_session(ssl), "psk", 3) == 1;
 }
 
-// A ticket stands for a handshake of the past: what was demanded then is still demanded. Keys of
-// tickets belong to the context, so none survives a reload, or comes from another listener.
+// Keys of tickets belong to the context, so none survives a reload, or comes from another listener.
 static SSL_TICKET_RETURN
 honour_ticket(SSL *ssl, SSL_SESSION *session, const unsigned char *name, size_t name_len,
               SSL_TICKET_STATUS status, void *arg)
@@ -151,10 +159,8 @@ honour_ticket(SSL *ssl, SSL_SESSION *session, const unsigned char *name, size_t 
         return SSL_TICKET_RETURN_IGNORE_RENEW;
     void *mark;
     size_t marked = 0;
-    X509 *x = SSL_SESSION_get0_peer(session);
-    bool still = !c->verify_peer ||
-                 (x && X509_cmp_current_time(X509_get0_notAfter(x)) > 0 && tls_allowed(c, x));
-    if (!still || !SSL_SESSION_get0_ticket_appdata(session, &mark, &marked) || marked)
+    if (!tls_still_valid(c, session) || !SSL_SESSION_get0_ticket_appdata(session, &mark, &marked) ||
+        marked)
         return SSL_TICKET_RETURN_IGNORE_RENEW;
     tls_of(ssl)->psk = NULL; // he may have named a user before, but this is what he comes in with
     return status == SSL_TICKET_SUCCESS ? SSL_TICKET_RETURN_USE : SSL_TICKET_RETURN_USE_RENEW;
@@ -213,7 +219,8 @@ server_fill(struct tls_context *c, const struct tls_server *s, char *err, size_t
         if (!psk_load(&c->users, s->psk_file, err, errlen))
             return false;
         psk_serve(c);
-        tls_prefer_psk(c);
+        if (!tls_prefer_psk(c))
+            return tls_fault(err, errlen, "no PSK cipher can be used");
     }
     return tls_report_fill(c, err, errlen);
 }

@@ -115,8 +115,8 @@ failed(struct tls *t, int rc, size_t before)
         if (tls_undecrypted(t) && tls_undecrypted(t) < before)
             stream_nudge(t->raw); // a record that is nothing to it
         else if (t->raw->at_eof)
-            tls_fail(t, -ECONNRESET,
-                     "the peer closed the connection during the handshake: its log may say why");
+            tls_fail(t, -ECONNRESET, "the peer closed the connection during the handshake: %s",
+                     tls_guess(t, why, sizeof why));
         break;
     case SSL_ERROR_WANT_WRITE: t->wants_write = true; break;
     default:
@@ -181,7 +181,7 @@ tls_prepare(struct tls *t)
     if (c->hostname && !c->is_number && SSL_set_tlsext_host_name(t->ssl, c->hostname) != 1)
         return false;
     SSL_SESSION *session = atomic_exchange(&c->session, NULL);
-    if (session)
+    if (session && tls_still_valid(c, session))
         SSL_set_session(t->ssl, session);
     SSL_SESSION_free(session);
     return true;

@@ -47,6 +47,7 @@ struct tls_context {
     struct tls_report report;
 };
 
+bool tls_still_valid(const struct tls_context *c, const SSL_SESSION *session); // to be resumed
 // Writes the line, empties OpenSSL's queue of errors, returns false.
 bool tls_fault(char *err, size_t errlen, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
@@ -56,8 +57,8 @@ bool tls_fault(char *err, size_t errlen, const char *fmt, ...)
 // `list` as in struct tls_server; NULL or "": the policy.
 bool tls_set_ciphers(struct tls_context *c, const char *list, char *err, size_t errlen);
 // A server with users: the ciphers that keys of theirs go with come first. Who offers such a one
-// wants it.
-void tls_prefer_psk(struct tls_context *c);
+// wants it. False: there are none.
+bool tls_prefer_psk(struct tls_context *c);
 // A client with a key: no certificate will do, so nothing else is offered. False: nothing is left.
 bool tls_only_psk(struct tls_context *c);
 
@@ -86,6 +87,7 @@ struct tls;
 const char *tls_why(char *buf, size_t cap);
 // The same for a handshake or a connection, in terms of an operator.
 void tls_explain(struct tls *t, char *buf, size_t cap);
+const char *tls_guess(const struct tls *t, char *buf, size_t cap);
 
 // ---- streams
 

@@ -60,9 +60,10 @@ raw_broken(void *ctx)
 {
     struct stream *s = ctx;
     struct tls *t = s->tls;
+    char why[TLS_TEXT];
     if (!t->up)
-        tls_fail(t, t->raw->error, "the connection broke during the handshake: %s",
-                 strerror(-t->raw->error));
+        tls_fail(t, t->raw->error, "the connection broke during the handshake (%s): %s",
+                 strerror(-t->raw->error), tls_guess(t, why, sizeof why));
     else
         stream_break(s, t->raw->error);
 }
@@ -255,4 +256,11 @@ bool
 stream_truncated(const struct stream *s)
 {
     return s->tls && s->tls->truncated;
+}
+
+bool
+stream_ended_in_record(const struct stream *s)
+{
+    // OpenSSL has taken what there is of it.
+    return stream_truncated(s) && (tls_undecrypted(s->tls) || SSL_has_pending(s->tls->ssl));
 }

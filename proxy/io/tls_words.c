@@ -3,6 +3,7 @@
 #include "tls_inside.h"
 
 #include <openssl/err.h>
+#include <openssl/proverr.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,6 +25,7 @@ static const struct {
 } reasons[] = {
     {SSL_R_UNSUPPORTED_PROTOCOL,
      "the peer speaks neither TLS 1.2 nor 1.3, or none that tls-ciphers has ciphers for"},
+    {SSL_R_VERSION_TOO_LOW, "the peer speaks neither TLS 1.2 nor 1.3"},
     {SSL_R_WRONG_VERSION_NUMBER, "the peer's bytes are not TLS"},
     {SSL_R_HTTP_REQUEST, "the peer's bytes are HTTP, not TLS"},
     {SSL_R_HTTPS_PROXY_REQUEST, "the peer's bytes are HTTP, not TLS"},
@@ -68,6 +70,30 @@ static const struct {
     {SSL_AD_INSUFFICIENT_SECURITY, "it wants stronger ciphers or keys"},
     {SSL_AD_PROTOCOL_VERSION, "it speaks neither TLS 1.2 nor 1.3"},
 };
+
+static const char *
+words_of_reason(unsigned long e)
+{
+    int reason = ERR_GET_REASON(e);
+    // What a record of TLS 1.2 that was altered is to the cipher.
+    if (ERR_GET_LIB(e) == ERR_LIB_PROV && reason == PROV_R_CIPHER_OPERATION_FAILED) {
+        e = ERR_PACK(ERR_LIB_SSL, 0, SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC);
+        reason = SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC;
+    }
+    for (size_t i = 0; ERR_GET_LIB(e) == ERR_LIB_SSL && i < sizeof reasons / sizeof *reasons; i++)
+        if (reasons[i].reason == reason)
+            return reasons[i].words;
+    const char *words = e ? ERR_reason_error_string(e) : "no reason known";
+    return words ? words : "unknown";
+}
+
+// OpenSSL 3.0 has no name for the youngest.
+static const char *
+name_of_alert(int alert)
+{
+    return alert == SSL_AD_CERTIFICATE_REQUIRED ? "certificate required"
+                                                : SSL_alert_desc_string_long(alert);
+}
 
 static const char *
 words_of_alert(int alert)
@@ -116,6 +142,28 @@ explain_certificate(struct tls *t, char *buf, size_t cap)
         snprintf(buf, cap, "the peer's certificate (%s) can't be checked against %s/ca-crl.pem: %s",
                  name, c->directory, X509_verify_cert_error_string(t->refused));
         return;
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+        snprintf(buf, cap,
+                 "the peer's certificate (%s), or one of those that signed it, has expired: it "
+                 "must be renewed there, unless our clock is wrong",
+                 name);
+        return;
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+        snprintf(buf, cap,
+                 "the peer's certificate (%s) is not yet valid: look at the clocks of both sides",
+                 name);
+        return;
+    case X509_V_ERR_CERT_REVOKED:
+        snprintf(buf, cap, "the peer's certificate (%s) is revoked by %s/ca-crl.pem", name,
+                 c->directory);
+        return;
+    case X509_V_ERR_INVALID_PURPOSE:
+        snprintf(buf, cap,
+                 "the peer's certificate (%s) was not issued for %s: it needs the extended key "
+                 "usage %s, or none at all",
+                 name, c->is_client ? "servers" : "clients",
+                 c->is_client ? "serverAuth" : "clientAuth");
+        return;
     default:
         snprintf(buf, cap, "the peer's certificate (%s) is refused: %s", name,
                  X509_verify_cert_error_string(t->refused));
@@ -138,22 +186,40 @@ tls_explain(struct tls *t, char *buf, size_t cap)
 {
     unsigned long e = ERR_peek_error(); // the first is the cause, what follows its consequences
     int reason = ERR_GET_REASON(e);
-    const char *words = e ? ERR_reason_error_string(e) : "no reason known";
     if (t->refused) {
         explain_certificate(t, buf, cap);
     } else if (ERR_GET_LIB(e) == ERR_LIB_SSL && reason > SSL_AD_REASON_OFFSET) {
         int alert = reason - SSL_AD_REASON_OFFSET;
-        snprintf(buf, cap, "the peer ended it with the alert \"%s\": %s",
-                 SSL_alert_desc_string_long(alert), words_of_alert(alert));
+        snprintf(buf, cap, "the peer ended it with the alert \"%s\": %s", name_of_alert(alert),
+                 words_of_alert(alert));
+    } else if (!t->up && (t->psk_unknown[0] || t->psk)) {
+        explain_psk(t, words_of_reason(e), buf, cap);
     } else {
-        for (size_t i = 0; ERR_GET_LIB(e) == ERR_LIB_SSL && i < sizeof reasons / sizeof *reasons;
-             i++)
-            if (reasons[i].reason == reason)
-                words = reasons[i].words;
-        if (!t->up && (t->psk_unknown[0] || t->psk))
-            explain_psk(t, words ? words : "unknown", buf, cap);
-        else
-            snprintf(buf, cap, "%s", words ? words : "unknown");
+        snprintf(buf, cap, "%s", words_of_reason(e));
     }
     ERR_clear_error();
+}
+
+const char *
+tls_guess(const struct tls *t, char *buf, size_t cap)
+{
+    const struct tls_context *c = t->context;
+    if (c->user)
+        snprintf(buf, cap, "perhaps it does not know the PSK user %s, or by another key",
+                 c->user->name);
+    else if (c->is_client)
+        snprintf(buf, cap,
+                 "perhaps it wants a certificate that it trusts: client-cert.pem and "
+                 "client-key.pem in tls-certificates");
+    else
+        snprintf(buf, cap,
+                 "perhaps it does not trust our certificate, or that is not for the name by which "
+                 "it knows us");
+    return buf;
+}
+
+const char *
+stream_tls_guess(const struct stream *s, char *buf, size_t cap)
+{
+    return tls_guess(s->tls, buf, cap);
 }

@@ -180,7 +180,7 @@ held_by_guard(struct session *s, const struct request *r, nstime began)
 {
     struct range range = {r->offset, r->length};
     bool changes = nbd_command_info(r->type)->changes_data;
-    if (!guards_find(&s->worker->guards, s->export, range, 0, changes))
+    if (!guards_find(&s->worker->guards, s->storage, range, 0, changes))
         return false;
     if (r->flags & NBD_CMD_FLAG_FAST_ZERO)
         refuse_fast(s, r, began);
@@ -340,9 +340,11 @@ check_end(struct session *s)
     size_t n;
     stream_peek(s->client, &n);
     if (s->payload_left && n == 0)
-        session_client_lost(s, END_CLIENT_CUT, "closed inside a WRITE");
+        session_client_lost(s, END_CLIENT_CUT,
+                            stream_truncated(s->client) ? "TLS was cut off inside a WRITE"
+                                                        : "closed inside a WRITE");
     else if (!s->payload_left && n < request_size(s->facts.client_format))
-        session_finish(s, n ? END_CLIENT_CUT : END_CLIENT_EOF);
+        session_finish(s, n || stream_ended_in_record(s->client) ? END_CLIENT_CUT : END_CLIENT_EOF);
 }
 
 void

@@ -25,6 +25,42 @@ asks_for_allocation(struct bytes queries, bool listing)
     return false;
 }
 
+static bool
+begins_with(struct bytes b, const char *prefix)
+{
+    size_t n = strlen(prefix);
+    return b.len >= n && memcmp(b.p, prefix, n) == 0;
+}
+
+static bool
+all_of_base(struct bytes queries)
+{
+    struct bytes q;
+    while (client_option_query(&queries, &q))
+        if (!begins_with(q, "base:"))
+            return false;
+    return true;
+}
+
+// ext, "Metadata querying": some contexts have 64 bits of status, and a client without extended
+// headers must not be given one (NBD_OPT_SET_META_CONTEXT). An upstream that speaks compact headers
+// sees to that itself. One that has them extended, for it insists on that, takes us for a client
+// that knows how to use all it has, and does not say how wide a context is; so of these only
+// namespaces are passed on that are known to be of 32 bits: the specification's and qemu's.
+static bool
+may_be_wide(const struct negotiation *n, struct bytes name)
+{
+    return n->hs.format != FORMAT_EXTENDED && !begins_with(name, "base:") &&
+           !begins_with(name, "qemu:");
+}
+
+// To the client: the other errors of this kind are between upstream and us.
+static void
+answer_too_wide(struct session *s)
+{
+    answer_error(s, NBD_REP_ERR_EXT_HEADER_REQD, "these contexts need extended headers");
+}
+
 // Contexts need chunks (spec: NBD_OPT_SET_META_CONTEXT).
 static bool
 can_ask(const struct negotiation *n)
@@ -32,10 +68,9 @@ can_ask(const struct negotiation *n)
     return n->dialog.hs.format != FORMAT_SIMPLE && !n->no_contexts;
 }
 
-// Does this error say that there are no contexts at all, rather than that this question was wrong?
-// UNSUP is what servers without them say. By the spec PLATFORM and POLICY are of the option, too,
-// whatever it carries: unavailable on this platform, or forbidden; and what we offer instead gives
-// nothing away.
+// Does this error say that there are no contexts, rather than that this question was wrong? UNSUP
+// is what servers without them say, of whatever export. PLATFORM and POLICY may be of the export
+// that was asked about: the next may have some. What we offer instead gives nothing away.
 static bool
 has_none(uint32_t reply)
 {
@@ -161,7 +196,7 @@ contexts_list(struct session *s)
 {
     struct negotiation *n = s->negotiation;
     const struct client_option *o = &n->hs.option;
-    n->contexts_listed = false;
+    n->contexts_listed = n->wide_listed = false;
     if (!can_ask(n)) {
         list_ours(s);
         return;
@@ -173,22 +208,28 @@ contexts_list(struct session *s)
 void
 contexts_listed(struct session *s, const struct upstream_item *item)
 {
-    s->negotiation->contexts_listed = true;
+    struct negotiation *n = s->negotiation;
+    n->contexts_listed = true;
+    n->wide_listed |= may_be_wide(n, item->name);
     put_context(s, item->context, item->name);
 }
 
 void
 contexts_list_answered(struct session *s, const struct upstream_answer *a)
 {
-    bool listed = s->negotiation->contexts_listed;
-    // ext: some contexts need extended headers, and those have been listed, too. Upstream is asked
-    // for them when one is selected.
-    bool good = a->reply == NBD_REP_ACK || (a->reply == NBD_REP_ERR_EXT_HEADER_REQD && listed);
-    if (good)
+    const struct negotiation *n = s->negotiation;
+    bool listed = n->contexts_listed, required = a->reply == NBD_REP_ERR_EXT_HEADER_REQD;
+    // ext: contexts that need extended headers may be listed, and the client SHOULD be told by this
+    // error that it cannot have them all; not where all are of "base:".
+    bool wide = n->wide_listed && (required || n->dialog.hs.format == FORMAT_EXTENDED);
+    bool good = a->reply == NBD_REP_ACK || (required && listed);
+    if (good && wide)
+        answer_too_wide(s);
+    else if (good)
         answer_ack(s);
     else if (has_none(a->reply) && !listed)
         list_ours(s);
-    else if (a->reply != NBD_REP_ERR_EXT_HEADER_REQD || !formats_required(s))
+    else if (!required || !formats_required(s))
         answer_refused(s, a);
 }
 
@@ -201,7 +242,7 @@ ask(struct session *s, enum question q)
     struct agreement *a = &n->contexts;
     clear_session(s);
     free_bytes(&a->heard);
-    a->too_many = false;
+    a->too_many = a->too_wide = false;
     a->current = false;
     n->question = q;
     s->allocation_hidden = !asks_for_allocation(a->queries, false);
@@ -260,7 +301,8 @@ contexts_ready(struct session *s)
     }
     // Contexts hold for the name they were set for only (spec: NBD_OPT_SET_META_CONTEXT). Those
     // that the client has set for another stay: this GO may fail, and the next be for that name.
-    if (a->told.len || !can_ask(n))
+    bool shunned = n->shunned.upstream == n->route.upstream && n->shunned.contexts;
+    if (a->told.len || !can_ask(n) || shunned)
         return true;
     begin(s);
     ask(s, ASK_SET_HIDDEN);
@@ -290,6 +332,9 @@ contexts_item(struct session *s, const struct upstream_item *item)
         session_end(s, END_UPSTREAM_BREACH);
         return;
     }
+    // What has been told before was agreed on in compact headers, or found narrow.
+    a->too_wide |= n->question == ASK_SET_META && n->dialog.hs.format == FORMAT_EXTENDED &&
+                   may_be_wide(n, item->name);
     a->too_many |= s->n_contexts == MAX_CONTEXTS;
     if (a->too_many)
         return;
@@ -311,11 +356,16 @@ agreed(struct session *s)
 {
     struct negotiation *n = s->negotiation;
     struct agreement *a = &n->contexts;
-    if (a->too_many) {
+    if (a->too_many || a->too_wide) {
+        bool many = a->too_many;
         // Chunks of a context that we do not remember would be taken for a breach.
         negotiation_leave(s);
         contexts_forget(s);
-        answer_error(s, NBD_REP_ERR_TOO_BIG, "more metadata contexts than a connection may have");
+        if (many)
+            answer_error(s, NBD_REP_ERR_TOO_BIG,
+                         "more metadata contexts than a connection may have");
+        else
+            answer_too_wide(s);
     } else if (n->question == ASK_SET_META) {
         a->current = true;
         tell(s);
@@ -331,20 +381,27 @@ void
 contexts_set_answered(struct session *s, const struct upstream_answer *a)
 {
     struct negotiation *n = s->negotiation;
-    bool first = n->question == ASK_SET_META;
+    bool first = n->question == ASK_SET_META, required = a->reply == NBD_REP_ERR_EXT_HEADER_REQD;
     if (a->reply == NBD_REP_ACK) {
         agreed(s);
-    } else if (a->reply == NBD_REP_ERR_EXT_HEADER_REQD && formats_required(s)) {
+    } else if (required && formats_required(s)) {
+        // Either a context needs them, or upstream insists for everything: what it grants will
+        // tell.
         return;
     } else if (!first) {
         changed(s);
     } else if (has_none(a->reply)) {
-        n->no_contexts = true;
+        n->no_contexts |= a->reply == NBD_REP_ERR_UNSUP;
         clear_session(s);
         agree_by_ourselves(s);
     } else {
+        bool wide =
+            required && n->hs.format != FORMAT_EXTENDED && !all_of_base(n->contexts.queries);
         contexts_forget(s); // a failed option replaces what was set, too
-        answer_refused(s, a);
+        if (wide)
+            answer_too_wide(s);
+        else
+            answer_refused(s, a);
     }
 }
 
@@ -352,7 +409,7 @@ void
 contexts_hidden_answered(struct session *s, const struct upstream_answer *a)
 {
     struct negotiation *n = s->negotiation;
-    n->no_contexts |= has_none(a->reply);
+    n->no_contexts |= a->reply == NBD_REP_ERR_UNSUP;
     if (a->reply != NBD_REP_ACK)
         clear_session(s);
     n->contexts.current = true;

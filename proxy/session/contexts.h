@@ -20,6 +20,7 @@ struct agreement {
     bool current;             // the connection at hand knows of it
     bool by_us;               // upstream has no contexts
     bool too_many;
+    bool too_wide;      // some may have 64 bits of status, for which the client has no room
     uint32_t n_queries; // the client's own, owned
     struct bytes queries;
     struct bytes told;  // what the client has been told: {id32, len32, name}*, owned

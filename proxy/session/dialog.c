@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "dialog.h"
 
+#include "words.h"
+#include <base/text.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <wire/codec.h>
+#include <wire/names.h>
 
 #define ASK_HEADER 16u // of an option
 
@@ -18,13 +21,26 @@ close_all(struct dialog *d, enum stream_close how)
         stream_close(d->stream, how);
     d->dial = NULL;
     d->stream = NULL;
-    d->open = d->asking = d->begun = false;
+    d->open = d->asking = d->begun = d->securing = d->silent = false;
 }
 
 static void
 fail(struct dialog *d, const char *what, enum dialog_end how)
 {
+    struct upstream_counters *counters = d->upstream->counters;
+    bool greeted = d->open;
+    // In TLS 1.3 a server's judgement on our certificate comes after we have greeted it.
+    if (!greeted || how == DIALOG_INSECURE) {
+        atomic_fetch_add(&counters->failed, 1);
+        atomic_store(&counters->down, true);
+    }
     close_all(d, STREAM_ABORT);
+    char text[ADDRESS_TEXT + 2 * TLS_TEXT], address[ADDRESS_TEXT];
+    if (how == DIALOG_INSECURE || (d->upstream->tls && !greeted && how != DIALOG_UNREACHED)) {
+        address_text(&d->upstream->uri.address, address, sizeof address);
+        snprintf(text, sizeof text, "%s: %s", address, what);
+        what = text;
+    }
     d->handler->failed(d->ctx, what, how);
 }
 
@@ -32,7 +48,11 @@ static void
 late(struct timer *t)
 {
     struct dialog *d = (struct dialog *)((char *)t - offsetof(struct dialog, timer));
-    fail(d, "no answer within connect-timeout", DIALOG_LATE);
+    const char *what = "no answer within connect-timeout";
+    if (d->securing)
+        what = d->hs.secure ? "TLS: its handshake did not end within connect-timeout"
+                            : "TLS: STARTTLS was not answered within connect-timeout";
+    fail(d, what, DIALOG_LATE);
 }
 
 void
@@ -42,17 +62,83 @@ dialog_set_deadline(struct dialog *d, nstime deadline)
 }
 
 static void
+greeted(struct dialog *d)
+{
+    timer_cancel(d->ring, &d->timer);
+    d->open = true;
+    atomic_fetch_add(&d->upstream->counters->reached, 1);
+    atomic_store(&d->upstream->counters->down, false);
+    d->handler->ready(d->ctx);
+}
+
+// spec: "TLS support": STARTTLS is the first option, and nothing but TLS will do: a server that
+// refuses it, or somebody between it and us, is never spoken to in plaintext.
+static void
+ask_tls(struct dialog *d)
+{
+    uint8_t b[ASK_HEADER];
+    struct out out = out_of(b, sizeof b);
+    upstream_hs_ask_tls(&d->hs, &out);
+    d->securing = true;
+    stream_send_copy(d->stream, out.p, out.len);
+}
+
+// The deadline of the dialog's beginning holds for TLS, too.
+static void
+start_tls(struct dialog *d, const struct upstream_answer *a)
+{
+    char what[TLS_TEXT];
+    if (a->reply != NBD_REP_ACK) {
+        char text[200];
+        text_escape(text, sizeof text, a->text);
+        snprintf(what, sizeof what, "TLS: the server refuses STARTTLS: %s%s%s",
+                 nbd_reply_name(a->reply), *text ? ": " : "", text);
+        fail(d, what, DIALOG_INSECURE);
+        return;
+    }
+    if (!stream_start_tls(d->stream, d->upstream->tls, what, sizeof what))
+        fail(d, what, DIALOG_INSECURE);
+}
+
+static void
 stream_ready(void *ctx)
 {
     struct dialog *d = ctx;
-    d->handler->news(d->ctx);
+    if (d->securing && stream_tls(d->stream)) {
+        d->securing = false;
+        d->silent = true;
+        greeted(d);
+    } else {
+        d->handler->news(d->ctx);
+    }
+}
+
+// In TLS 1.3 a server judges our certificate when we think that all is well, and many then leave
+// without an alert.
+static void
+gone(struct dialog *d, const char *what)
+{
+    char why[TLS_TEXT], text[2 * TLS_TEXT];
+    if (d->silent) {
+        snprintf(text, sizeof text, "TLS: it left right after the handshake (%s): %s", what,
+                 stream_tls_guess(d->stream, why, sizeof why));
+        fail(d, text, DIALOG_INSECURE);
+        return;
+    }
+    fail(d, what, DIALOG_CLOSED);
 }
 
 static void
 stream_broken(void *ctx)
 {
     struct dialog *d = ctx;
-    fail(d, strerror(-stream_error(d->stream)), DIALOG_CLOSED);
+    char what[STREAM_WORDS];
+    bool tls = stream_tls_error(d->stream);
+    stream_words(d->stream, what);
+    if (tls)
+        fail(d, what, DIALOG_INSECURE);
+    else
+        gone(d, what);
 }
 
 static const struct stream_handler dialog_stream_handler = {.ready = stream_ready,
@@ -72,7 +158,7 @@ dialled(void *ctx, int fd, const char *err)
         fail(d, "out of memory", DIALOG_UNREACHED);
         return;
     }
-    upstream_hs_begin(&d->hs, d->scratch);
+    upstream_hs_begin(&d->hs, d->scratch, d->upstream->tls);
     stream_want(d->stream, 1);
 }
 
@@ -86,7 +172,7 @@ dialog_open(struct dialog *d, struct ring *ring, const struct upstream_settings 
     d->handler = handler;
     d->ctx = ctx;
     d->deadline = deadline;
-    d->open = d->asking = d->begun = false;
+    d->open = d->asking = d->begun = d->securing = d->silent = false;
     d->timer.fire = late;
     timer_set(ring, &d->timer, deadline);
     d->dial = dial_start(ring, &upstream->uri.address, deadline, dialled, d);
@@ -136,13 +222,18 @@ handle(struct dialog *d, enum upstream_hs_event event)
     switch (event) {
     case UPSTREAM_HS_MORE: break;
     case UPSTREAM_HS_READY:
-        timer_cancel(d->ring, &d->timer);
-        d->open = true;
         d->begun = d->hs.style == UPSTREAM_OLDSTYLE;
-        d->handler->ready(d->ctx);
+        if (d->upstream->tls)
+            ask_tls(d);
+        else
+            greeted(d);
         break;
     case UPSTREAM_HS_ITEM: d->handler->item(d->ctx, &d->hs.item); break;
     case UPSTREAM_HS_ANSWER:
+        if (d->securing) {
+            start_tls(d, &d->hs.answer);
+            break;
+        }
         timer_cancel(d->ring, &d->timer);
         d->asking = false;
         d->begun = d->opens && d->hs.answer.reply == NBD_REP_ACK;
@@ -164,6 +255,7 @@ dialog_pump(struct dialog *d)
         struct out out = out_of(b, sizeof b);
         enum upstream_hs_event event;
         size_t used = upstream_hs_feed(&d->hs, p, n, &out, &event);
+        d->silent = d->silent && !used;
         stream_take(d->stream, used);
         if (out.len)
             stream_send_copy(d->stream, b, out.len);
@@ -172,7 +264,7 @@ dialog_pump(struct dialog *d)
         handle(d, event);
     }
     if (d->stream && stream_at_end(d->stream))
-        fail(d, "closed the connection", DIALOG_CLOSED);
+        gone(d, stream_truncated(d->stream) ? "TLS was cut off" : "closed the connection");
 }
 
 // Questions -------------------------------------------------------------------------------

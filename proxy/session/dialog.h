@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// An upstream connection in its handshake: dialled, greeted, asked one question at a time.
+// An upstream connection in its handshake: dialled, greeted, made TLS where that is wanted, asked
+// one question at a time.
 #ifndef SESSION_DIALOG_H
 #define SESSION_DIALOG_H
 
@@ -13,6 +14,7 @@
 enum dialog_end {
     DIALOG_UNREACHED, // no connection
     DIALOG_CLOSED,    // by upstream
+    DIALOG_INSECURE,  // TLS failed
     DIALOG_LATE,
     DIALOG_BREACH, // upstream's words were nonsense
 };
@@ -20,7 +22,8 @@ enum dialog_end {
 // All are called from dialog_pump(), from the ring or from a timer; the handler may close the
 // dialog.
 struct dialog_handler {
-    void (*ready)(void *ctx); // greeted; what may be asked depends on hs.style
+    void (*ready)(
+        void *ctx); // greeted, TLS is up where wanted; what may be asked depends on hs.style
     void (*item)(void *ctx, const struct upstream_item *item);  // a part of the answer
     void (*answer)(void *ctx, const struct upstream_answer *a); // its end
     // It is closed by now. `what` is one line.
@@ -39,10 +42,12 @@ struct dialog {
     struct upstream_handshake hs;
     struct timer timer;
     nstime deadline;
-    bool open;   // ready has been called, and it has not been closed
-    bool asking; // a question waits for its answer
-    bool opens;  // it asks for transmission to begin
-    bool begun;  // transmission has begun
+    bool open;     // ready has been called, and it has not been closed
+    bool asking;   // a question waits for its answer
+    bool opens;    // it asks for transmission to begin
+    bool begun;    // transmission has begun
+    bool silent;   // TLS is up, and upstream has not said a word since
+    bool securing; // STARTTLS has been asked, and TLS is not up yet
     uint8_t scratch[UPSTREAM_HS_SCRATCH];
 };
 

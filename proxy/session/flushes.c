@@ -52,8 +52,15 @@ client_wrote(struct session *s, const struct request *r, uint32_t error)
 }
 
 void
-session_flushed(struct session *s, uint64_t writes)
+session_flushed(struct session *s, uint64_t writes, uint32_t error)
 {
+    // What upstream reads after a FLUSH that failed is perhaps only in its cache, and the next
+    // FLUSH will not say so again (Linux drops such pages as if they were clean): "it is zero
+    // already" is no ground any more for not writing zeroes.
+    if (error) {
+        export_status_lied(s->export);
+        return;
+    }
     // Where a report is owed, it must not be forgotten for this.
     if (export_flush_failures(s->export) != s->flush_failures_seen)
         return;

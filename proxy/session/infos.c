@@ -35,6 +35,23 @@ infos_item(struct session *s, const struct upstream_item *item)
         keep_text(&n->has_description, &n->description_len, n->description, item->payload);
 }
 
+// To ask for block sizes is to promise to keep to them (spec: "Block size constraints"). Only the
+// client can promise that, or we where we repair what it does not keep. INFO asks for the same as
+// GO, so that what it says is what GO will say.
+#define INFOS_ROOM (2u * SCOUT_INFOS)
+
+static struct bytes
+infos_wanted(const struct negotiation *n, uint8_t room[INFOS_ROOM])
+{
+    struct bytes infos = n->hs.option.infos;
+    if (!n->route.policy->repair || client_option_wants(&n->hs.option, NBD_INFO_BLOCK_SIZE))
+        return infos;
+    if (infos.len)
+        memcpy(room, infos.p, infos.len);
+    put_be16(room + infos.len, NBD_INFO_BLOCK_SIZE);
+    return bytes_of(room, infos.len + 2);
+}
+
 // A scout ---------------------------------------------------------------------------------
 
 static void
@@ -43,22 +60,31 @@ scout_item(void *ctx, const struct upstream_item *item)
     infos_item(ctx, item);
 }
 
+// What `r` says of an export that it could not open.
+static void
+answer_unseen(struct session *s, const struct scout_report *r)
+{
+    switch (r->end) {
+    case SCOUT_KNOWS: break;
+    case SCOUT_REFUSED: answer_refused(s, &r->answer); break;
+    case SCOUT_TURNED:
+        answer_error(s, NBD_REP_ERR_UNKNOWN, "the upstream does not serve this export");
+        break;
+    case SCOUT_FAILED: negotiation_unreachable(s, r->what); break;
+    }
+}
+
 static void
 scouted(void *ctx, const struct scout_report *r)
 {
     struct session *s = ctx;
     struct negotiation *n = s->negotiation;
     n->scout = NULL;
-    switch (r->end) {
-    case SCOUT_KNOWS:
+    if (r->end == SCOUT_KNOWS) {
         n->export = r->export;
         settle_info(s);
-        break;
-    case SCOUT_REFUSED: answer_refused(s, &r->answer); break;
-    case SCOUT_TURNED:
-        answer_error(s, NBD_REP_ERR_UNKNOWN, "the upstream does not serve this export");
-        break;
-    case SCOUT_FAILED: negotiation_unreachable(s, r->what); break;
+    } else {
+        answer_unseen(s, r);
     }
     if (session_alive(s))
         stream_nudge(s->client);
@@ -75,9 +101,12 @@ size_scouted(void *ctx, const struct scout_report *r)
     if (r->end == SCOUT_KNOWS) {
         n->export.size = r->export.size;
         n->export.flags = r->export.flags;
+        settle_info(s);
+    } else {
+        answer_unseen(s, r);
     }
-    settle_info(s);
-    stream_nudge(s->client);
+    if (session_alive(s))
+        stream_nudge(s->client);
 }
 
 static void
@@ -89,11 +118,17 @@ ignore_item(void *ctx, const struct upstream_item *item)
 
 static const struct scout_handler scout_for_size = {.item = ignore_item, .done = size_scouted};
 
+// Where a server has one client at a time, the scout would wait for our own first connection: that
+// one is left before, and dialled anew by the next option. Only contexts that the client has been
+// told of keep it: on another connection their ids might be others.
 static bool
-send_scout(struct session *s, struct bytes infos, const struct scout_handler *handler)
+send_scout(struct session *s, const struct scout_handler *handler)
 {
     struct negotiation *n = s->negotiation;
-    n->scout = scout_send(s->worker->ring, n->route.upstream, n->route.name, infos,
+    uint8_t room[INFOS_ROOM];
+    if (!n->contexts.current || !n->contexts.told.len)
+        negotiation_leave(s);
+    n->scout = scout_send(s->worker->ring, n->route.upstream, n->route.name, infos_wanted(n, room),
                           n->dialog.deadline, handler, s);
     return n->scout;
 }
@@ -102,7 +137,7 @@ static void
 scout_all(struct session *s)
 {
     begin(s, ASK_NOTHING);
-    if (!send_scout(s, s->negotiation->hs.option.infos, &scout_for_all))
+    if (!send_scout(s, &scout_for_all))
         session_end(s, END_NO_MEMORY);
 }
 
@@ -112,10 +147,11 @@ void
 infos_ask(struct session *s)
 {
     struct negotiation *n = s->negotiation;
+    uint8_t room[INFOS_ROOM];
     switch (n->dialog.hs.style) {
     case UPSTREAM_FIXED:
         begin(s, ASK_INFO);
-        dialog_ask_info(&n->dialog, NBD_OPT_INFO, n->route.name, n->hs.option.infos);
+        dialog_ask_info(&n->dialog, NBD_OPT_INFO, n->route.name, infos_wanted(n, room));
         break;
     case UPSTREAM_NEWSTYLE: scout_all(s); break;
     case UPSTREAM_OLDSTYLE:
@@ -126,25 +162,11 @@ infos_ask(struct session *s)
     }
 }
 
-// To ask for block sizes is to promise to keep to them (spec: "Block size constraints"). Only the
-// client can promise that, or we where we repair what it does not keep.
-static struct bytes
-infos_of_go(const struct negotiation *n, uint8_t *room)
-{
-    struct bytes infos = n->hs.option.infos;
-    if (!n->route.policy->repair || client_option_wants(&n->hs.option, NBD_INFO_BLOCK_SIZE))
-        return infos;
-    if (infos.len)
-        memcpy(room, infos.p, infos.len);
-    put_be16(room + infos.len, NBD_INFO_BLOCK_SIZE);
-    return bytes_of(room, infos.len + 2);
-}
-
 void
 infos_go(struct session *s)
 {
     struct negotiation *n = s->negotiation;
-    uint8_t room[2 * SCOUT_INFOS];
+    uint8_t room[INFOS_ROOM];
     if (!contexts_ready(s))
         return;
     if (n->dialog.hs.style == UPSTREAM_OLDSTYLE) {
@@ -156,7 +178,7 @@ infos_go(struct session *s)
         dialog_ask_export_name(&n->dialog, n->route.name);
     } else {
         begin(s, ASK_GO);
-        dialog_ask_info(&n->dialog, NBD_OPT_GO, n->route.name, infos_of_go(n, room));
+        dialog_ask_info(&n->dialog, NBD_OPT_GO, n->route.name, infos_wanted(n, room));
     }
 }
 
@@ -173,7 +195,7 @@ infos_answered(struct session *s, const struct upstream_answer *a)
         return;
     else if (a->reply != NBD_REP_ACK)
         answer_refused(s, a);
-    else if (n->export.size || !send_scout(s, (struct bytes){0}, &scout_for_size))
+    else if (n->export.size || !send_scout(s, &scout_for_size))
         settle_info(s);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "negotiate.h"
 
+#include <base/hash.h>
 #include <stdlib.h>
 
 void
@@ -29,16 +30,6 @@ finish(struct session *s)
     answer_ack(s);
 }
 
-// FNV-1a. An upstream that makes two names collide hides one of its own.
-static uint64_t
-hash(struct bytes name)
-{
-    uint64_t h = UINT64_C(0xcbf29ce484222325);
-    for (size_t i = 0; i < name.len; i++)
-        h = (h ^ name.p[i]) * UINT64_C(0x100000001b3);
-    return h ? h : 1;
-}
-
 static void
 put(uint64_t *names, uint32_t cap, uint64_t h)
 {
@@ -64,11 +55,13 @@ grow(struct listing *l)
     return true;
 }
 
-// Has upstream listed it before? Where memory is short it may be listed again.
+// Has upstream listed it before? Where memory is short it may be listed again. An upstream that
+// makes two names collide hides one of its own.
 static bool
 seen(struct listing *l, struct bytes name)
 {
-    uint64_t h = hash(name);
+    uint64_t h = hash_bytes(HASH_BEGIN, name);
+    h += !h; // 0 is a free place
     for (uint32_t i = (uint32_t)h & (l->cap - 1); l->cap && l->names[i]; i = (i + 1) & (l->cap - 1))
         if (l->names[i] == h)
             return true;
@@ -133,6 +126,17 @@ list_configured(struct session *s, bool lacking)
 }
 
 void
+list_broken(struct session *s, const char *what)
+{
+    if (s->negotiation->listing.any) {
+        list_clear(&s->negotiation->listing);
+        answer_error(s, NBD_REP_ERR_PLATFORM, what);
+    } else {
+        list_configured(s, false);
+    }
+}
+
+void
 list_ask(struct session *s)
 {
     struct negotiation *n = s->negotiation;
@@ -161,11 +165,14 @@ list_item(struct session *s, const struct upstream_item *item)
 void
 list_answered(struct session *s, const struct upstream_answer *a)
 {
-    bool required = a->reply == NBD_REP_ERR_EXT_HEADER_REQD && !s->negotiation->listing.any;
+    struct listing *l = &s->negotiation->listing;
     if (a->reply == NBD_REP_ACK) {
         show_rest(s);
         finish(s);
-    } else if (!required || !formats_required(s)) {
+    } else if (l->any) {
+        list_clear(l);
+        answer_refused(s, a);
+    } else if (a->reply != NBD_REP_ERR_EXT_HEADER_REQD || !formats_required(s)) {
         session_log(s, LOG_LEVEL_DEBUG, "upstream refuses to list: the configured names are told");
         list_configured(s, true);
     }

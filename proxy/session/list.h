@@ -21,6 +21,8 @@ struct listing {
 void list_ask(struct session *s);
 // It cannot be asked: only what is configured. `lacking`: it was reached, but cannot list.
 void list_configured(struct session *s, bool lacking);
+// Upstream broke: what it has shown is not all there is, and must not pass for it.
+void list_broken(struct session *s, const char *what);
 void list_item(struct session *s, const struct upstream_item *item);
 void list_answered(struct session *s, const struct upstream_answer *a);
 void list_clear(struct listing *l);

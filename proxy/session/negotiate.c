@@ -22,14 +22,12 @@ find_route(struct session *s)
         return own;
     if (route_find(s->settings, s->listener, o->name, &n->route))
         return true;
-    if (o->id == NBD_OPT_SET_META_CONTEXT)
-        contexts_forget(s);
     answer_error(s, NBD_REP_ERR_UNKNOWN, "no such export here");
     return false;
 }
 
-static void
-dial(struct session *s, nstime deadline)
+void
+negotiation_dial(struct session *s, nstime deadline)
 {
     struct negotiation *n = s->negotiation;
     n->dialled =
@@ -45,6 +43,9 @@ begin_option(struct session *s)
     struct negotiation *n = s->negotiation;
     n->option_waits = true;
     session_log(s, LOG_LEVEL_DEBUG, "option %s", nbd_option_name(n->hs.option.id));
+    // It replaces what was set before, whatever becomes of it (spec: NBD_OPT_SET_META_CONTEXT).
+    if (n->hs.option.id == NBD_OPT_SET_META_CONTEXT)
+        contexts_forget(s);
     if (!find_route(s))
         return;
     const struct upstream_settings *u = n->route.upstream;
@@ -59,7 +60,7 @@ begin_option(struct session *s)
     } else if (n->failed == u && session_now(s) < n->failed_at + RETRY_AFTER) {
         negotiation_unreachable(s, n->failure);
     } else {
-        dial(s, deadline);
+        negotiation_dial(s, deadline);
     }
 }
 
@@ -72,9 +73,11 @@ handle_event(struct session *s, enum client_hs_event event)
     case CLIENT_HS_OPTION: begin_option(s); break;
     case CLIENT_HS_ANSWERED:
         session_log(s, LOG_LEVEL_DEBUG, "option %s: answered", nbd_option_name(n->hs.option.id));
+        negotiation_tell_refusal(s);
         if (n->hs.option.id == NBD_OPT_SET_META_CONTEXT)
             contexts_forget(s);
         break;
+    case CLIENT_HS_STARTTLS: break; // feed_client()
     case CLIENT_HS_ABORT: session_end(s, END_CLIENT_ABORT); break;
     case CLIENT_HS_BREACH:
         session_log(s, LOG_LEVEL_INFO, "client: %s", n->hs.breach);
@@ -96,6 +99,10 @@ feed_client(struct session *s)
     enum client_hs_event event;
     size_t used = client_hs_feed(&n->hs, p, len, &out, &event);
     stream_take(s->client, used);
+    if (event == CLIENT_HS_STARTTLS) {
+        negotiation_secure(s, &out);
+        return s->phase == PHASE_HANDSHAKE;
+    }
     negotiation_send(s, &out);
     handle_event(s, event);
     return used || event != CLIENT_HS_MORE;
@@ -105,6 +112,7 @@ void
 negotiation_turn(struct session *s)
 {
     struct negotiation *n = s->negotiation;
+    negotiation_look_secured(s);
     do {
         // Long lists wait until the client has taken what there is.
         if (n->dialled && n->dialog.stream && stream_unsent(s->client) < UNSENT_HIGH)
@@ -139,7 +147,7 @@ negotiation_begin(struct session *s)
         return false;
     uint8_t b[64];
     struct out out = out_of(b, sizeof b);
-    client_hs_begin(&n->hs, n->scratch, &out);
+    client_hs_begin(&n->hs, n->scratch, s->listener->tls, &out);
     negotiation_send(s, &out);
     return true;
 }

@@ -33,7 +33,10 @@ struct negotiation {
     uint8_t *scratch;
     struct dialog dialog;
     bool dialled;       // the dialog has been opened and not closed since
+    bool greeted;       // and the upstream has been reached by it
     bool option_waits;  // `hs.option` is to be answered
+    bool refusal_told;  // that the client is refused for want of TLS, or for want of doing without
+    bool secured;       // TLS is up with the client, and the log says so
     struct route route; // where it goes; lies in the option and in the settings
     enum question question;
 
@@ -43,8 +46,16 @@ struct negotiation {
     bool no_go;       // it does not know GO
     bool no_contexts; // nor SET_META_CONTEXT
 
+    // It closes on these questions, which nobody but we have asked: not asked on the next one.
+    struct shunned {
+        const struct upstream_settings *upstream;
+        unsigned formats; // as `tried`
+        bool contexts;    // ASK_SET_HIDDEN
+    } shunned;
+
     struct agreement contexts;
     bool contexts_listed; // LIST_META_CONTEXT has shown some
+    bool wide_listed;     // and among them such as may need extended headers
     struct listing listing;
 
     // What INFO or GO says of the export, until it may be passed on.
@@ -60,6 +71,10 @@ struct negotiation {
     nstime failed_at;
     char failure[512];
 };
+
+// negotiate.c -----------------------------------------------------------------------------
+// Opens the dialog with the upstream of `route`.
+void negotiation_dial(struct session *s, nstime deadline);
 
 // questions.c -----------------------------------------------------------------------------
 extern const struct dialog_handler negotiation_dialog_handler;
@@ -94,6 +109,17 @@ void infos_go(struct session *s);  // GO, EXPORT_NAME
 void infos_item(struct session *s, const struct upstream_item *item);
 void infos_answered(struct session *s, const struct upstream_answer *a);
 void infos_go_answered(struct session *s, const struct upstream_answer *a);
+
+// secure.c ----------------------------------------------------------------------------------
+// The client has said STARTTLS, which `ack` answers.
+void negotiation_secure(struct session *s, const struct out *ack);
+// The machine has answered an option: the operator wants to know of a client and a listener that
+// cannot agree on TLS.
+void negotiation_tell_refusal(struct session *s);
+// TLS may be up by now.
+void negotiation_look_secured(struct session *s);
+// `side`: "client" or "upstream". Says nothing of a plain stream.
+void negotiation_log_tls(struct session *s, const char *side, const struct stream *stream);
 
 // settle.c --------------------------------------------------------------------------------
 // `export` is known: answers the client, and begins transmission.

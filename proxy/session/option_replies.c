@@ -46,7 +46,8 @@ block_size_was_asked(const struct session *s)
 {
     const struct negotiation *n = s->negotiation;
     return client_option_wants(&n->hs.option, NBD_INFO_BLOCK_SIZE) ||
-           (n->question == ASK_GO && n->route.policy->repair);
+           ((n->hs.option.id == NBD_OPT_GO || n->hs.option.id == NBD_OPT_INFO) &&
+            n->route.policy->repair);
 }
 
 // Upstream's text, sanitised. Three errors are between upstream and us: TLS_REQD must not be said
@@ -69,8 +70,13 @@ answer_refused(struct session *s, const struct upstream_answer *a)
         answer_error(s, NBD_REP_ERR_POLICY,
                      "the upstream requires what it was asked for: NBD_INFO_BLOCK_SIZE");
         return;
+    case NBD_REP_ERR_TLS_REQD:
+        session_log(
+            s, LOG_LEVEL_WARN,
+            "upstream: requires TLS, and its uri does not begin with nbds:// (nbds+unix://)");
+        answer_error(s, NBD_REP_ERR_POLICY, "the upstream requires TLS, and is not asked for it");
+        return;
     }
     text_escape(text, sizeof text, a->text);
-    bool tls = a->reply == NBD_REP_ERR_TLS_REQD;
-    answer_error(s, tls ? NBD_REP_ERR_POLICY : a->reply, text);
+    answer_error(s, a->reply, text);
 }

@@ -12,7 +12,7 @@ negotiation_unreachable(struct session *s, const char *what)
     char text[700];
     snprintf(text, sizeof text, "upstream %s: %s", n->route.upstream->name, what);
     switch (n->hs.option.id) {
-    case NBD_OPT_LIST: list_configured(s, false); break;
+    case NBD_OPT_LIST: list_broken(s, text); break;
     case NBD_OPT_EXPORT_NAME: session_end(s, END_UPSTREAM_UNREACHABLE); break;
     default: answer_error(s, NBD_REP_ERR_PLATFORM, text); break;
     }
@@ -25,8 +25,6 @@ is_served(struct session *s)
     struct negotiation *n = s->negotiation;
     if (n->dialog.hs.style != UPSTREAM_OLDSTYLE || !n->route.name.len)
         return true;
-    if (n->hs.option.id == NBD_OPT_SET_META_CONTEXT)
-        contexts_forget(s);
     answer_error(s, NBD_REP_ERR_UNKNOWN, "the upstream is oldstyle: it has no export of a name");
     return false;
 }
@@ -88,8 +86,10 @@ dialog_ready(void *ctx)
 {
     struct session *s = ctx;
     struct negotiation *n = s->negotiation;
-    n->tried = 0;
+    n->greeted = true;
+    n->tried = n->shunned.upstream == n->route.upstream ? n->shunned.formats : 0;
     n->insists = n->no_go = n->no_contexts = false;
+    negotiation_log_tls(s, "upstream", n->dialog.stream);
     if (n->option_waits)
         negotiation_ask(s);
 }
@@ -98,7 +98,7 @@ static void
 disconnected(struct session *s)
 {
     struct negotiation *n = s->negotiation;
-    n->dialled = false;
+    n->dialled = n->greeted = false;
     n->question = ASK_NOTHING;
     contexts_disconnected(s);
 }
@@ -110,6 +110,37 @@ negotiation_leave(struct session *s)
     disconnected(s);
 }
 
+// What broke in the middle of a question may go well the next time; who was not reached at all
+// would be dialled once for every option of the client.
+static void
+note_unreached(struct negotiation *n, const char *what, nstime now)
+{
+    n->failed = n->route.upstream;
+    n->failed_at = now;
+    snprintf(n->failure, sizeof n->failure, "%s", what);
+}
+
+// Some servers close where others refuse. What was asked of our own accord, to serve the client
+// better, must not keep it from being served at all: upstream is dialled again, and not asked that.
+static bool
+shun_question(struct session *s, enum question q)
+{
+    struct negotiation *n = s->negotiation;
+    struct shunned *h = &n->shunned;
+    if (!n->option_waits || (q != ASK_FORMAT && q != ASK_SET_HIDDEN))
+        return false;
+    if (h->upstream != n->route.upstream)
+        *h = (struct shunned){.upstream = n->route.upstream};
+    if (q == ASK_FORMAT)
+        h->formats |= n->tried; // the last of them, and those it has refused
+    else
+        h->contexts = true;
+    session_log(s, LOG_LEVEL_INFO, "upstream: dialled again, and not asked for %s any more",
+                q == ASK_FORMAT ? "this format of replies" : "base:allocation");
+    negotiation_dial(s, n->dialog.deadline);
+    return true;
+}
+
 static void
 dialog_failed(void *ctx, const char *what, enum dialog_end how)
 {
@@ -117,16 +148,16 @@ dialog_failed(void *ctx, const char *what, enum dialog_end how)
     struct negotiation *n = s->negotiation;
     // To close is all that a server can do about a name it does not know (spec:
     // NBD_OPT_EXPORT_NAME).
-    bool unknown = n->question == ASK_EXPORT_NAME && how == DIALOG_CLOSED;
+    enum question q = n->question;
+    bool unknown = q == ASK_EXPORT_NAME && how == DIALOG_CLOSED, greeted = n->greeted;
     session_log(s, unknown ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "upstream: %s", what);
     disconnected(s);
     settle_cancel(s);
     if (unknown) {
         answer_error(s, NBD_REP_ERR_UNKNOWN, "the upstream does not serve this export");
-    } else if (n->option_waits) {
-        n->failed = n->route.upstream;
-        n->failed_at = session_now(s);
-        snprintf(n->failure, sizeof n->failure, "%s", what);
+    } else if (n->option_waits && !(how == DIALOG_CLOSED && shun_question(s, q))) {
+        if (!greeted)
+            note_unreached(n, what, session_now(s));
         negotiation_unreachable(s, what);
     }
     if (session_alive(s))

@@ -18,8 +18,8 @@ breach(struct session *s, const char *what)
 static void
 note_flush(struct session *s, const struct slot *slot, uint32_t error)
 {
-    if (slot->track.command == NBD_CMD_FLUSH && !error)
-        session_flushed(s, slot->writes_before);
+    if (slot->track.command == NBD_CMD_FLUSH)
+        session_flushed(s, slot->writes_before, error);
 }
 
 // The last byte of the reply has been passed on.
@@ -337,7 +337,8 @@ chunk(struct session *s, struct slot *slot, const struct reply *h, uint8_t *p, s
 static bool
 client_has_room(const struct session *s)
 {
-    // A repair may hold a guard for which others wait: its replies must come whatever this client does.
+    // A repair may hold a guard for which others wait: its replies must come whatever this client
+    // does.
     return !s->client || s->repairs || stream_unsent(s->client) < UNSENT_HIGH;
 }
 
@@ -390,7 +391,9 @@ upstream_pump(struct session *s)
     while (s->upstream && session_alive(s) && pump_once(s))
         ;
     if (session_alive(s) && s->upstream && stream_ended(s->upstream) && client_has_room(s))
-        session_upstream_lost(s, END_UPSTREAM_LOST, "closed the connection");
+        session_upstream_lost(s, END_UPSTREAM_LOST,
+                              stream_truncated(s->upstream) ? "TLS was cut off"
+                                                            : "closed the connection");
 }
 
 size_t

@@ -3,6 +3,7 @@
 #include "session.h"
 
 #include "task.h"
+#include "words.h"
 #include <base/text.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +31,9 @@ static void
 client_broken(void *ctx)
 {
     struct session *s = ctx;
-    session_client_lost(s, END_CLIENT_BROKEN, strerror(-stream_error(s->client)));
+    char what[STREAM_WORDS];
+    bool tls = stream_tls_error(s->client);
+    session_client_lost(s, tls ? END_CLIENT_TLS : END_CLIENT_BROKEN, stream_words(s->client, what));
     session_turn(s);
 }
 
@@ -38,7 +41,8 @@ static void
 upstream_broken(void *ctx)
 {
     struct session *s = ctx;
-    session_upstream_lost(s, END_UPSTREAM_LOST, strerror(-stream_error(s->upstream)));
+    char what[STREAM_WORDS];
+    session_upstream_lost(s, END_UPSTREAM_LOST, stream_words(s->upstream, what));
 }
 
 const struct stream_handler session_client_handler = {.ready = client_ready,
@@ -51,10 +55,10 @@ const struct stream_handler session_upstream_handler = {.ready = client_ready,
 // Has this direction stood still for `limit` while it ought to move? It is looked at a few times in
 // that time; whenever it has moved, or need not, waiting begins anew.
 static bool
-stands_still(struct progress *p, bool ought, uint64_t total, nstime limit, nstime now)
+stands_still(struct progress *p, bool ought, nstime moved, nstime limit, nstime now)
 {
-    if (!ought || total != p->total || !p->since) {
-        p->total = total;
+    if (!ought || moved != p->moved || !p->since) {
+        p->moved = moved;
         p->since = now;
         return false;
     }
@@ -77,10 +81,11 @@ static bool
 stream_stalled(struct stream *st, struct progress *in, struct progress *out, uint64_t payload_left,
                size_t wants, bool may_send, nstime limit, nstime now)
 {
-    bool in_still = stands_still(in, awaits_rest(st, payload_left, wants),
-                                 stream_bytes_received(st), limit, now);
+    // By the socket's bytes, for those inside TLS count by whole records.
+    bool in_still = stands_still(in, awaits_rest(st, payload_left, wants), stream_last_received(st),
+                                 limit, now);
     bool out_still =
-        stands_still(out, may_send && stream_unsent(st) > 0, stream_bytes_sent(st), limit, now);
+        stands_still(out, may_send && stream_unsent(st) > 0, stream_last_sent(st), limit, now);
     return in_still || out_still;
 }
 

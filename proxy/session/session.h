@@ -6,6 +6,7 @@
 //   routes.c     where the export is that an option names
 //   questions.c  what upstream is asked for each, and whose its answers are: formats.c, list.c,
 //                contexts.c, infos.c; option_replies.c: what the client is told
+//   secure.c     STARTTLS of the client
 //   settle.c     its end: what the client is told of the export, and what the session remembers
 //   dialog.c     an upstream connection in its handshake (scout.c: a second, short one)
 //   client.c     transmission: requests of the client, as far as they go
@@ -77,10 +78,9 @@ enum payload_to { PAYLOAD_UPSTREAM, PAYLOAD_TASK, PAYLOAD_NOWHERE };
 // Where the payload of the reply that is being received goes.
 enum reply_to { REPLY_CLIENT, REPLY_CLIENT_STATUS, REPLY_TASK, REPLY_TASK_STATUS, REPLY_NOWHERE };
 
-// How far a direction was when it was last looked at, and since when it has been there.
+// When a direction had last moved when it was looked at, and since when it has stood so.
 struct progress {
-    uint64_t total;
-    nstime since;
+    nstime moved, since;
 };
 
 // A reply of our own that must wait until the message under way to the client is complete.
@@ -111,6 +111,7 @@ struct session {
     struct negotiation *negotiation; // during the handshake
 
     struct export *export;
+    uint64_t storage; // for guards: two names of one export may be the same bytes
     struct export_counters *counters;
     struct export_facts facts;
     uint32_t contexts[MAX_CONTEXTS]; // ids, as upstream gave them
@@ -199,8 +200,10 @@ void session_transmit(struct session *s);
 
 // Upstream has this minimum block size and the client is not bound to it: the request must be
 // widened to whole blocks (block-size = repair). The last, odd piece of an export is a whole one.
-// While blocks are repaired every WRITE is gathered: no slow payload may pass through, for it would
-// stand between a repair and its steps, and so keep everybody from those blocks.
+// Every WRITE of such a session is gathered, also of whole blocks: a payload that passes through as
+// it comes would, where its client is slow, stand in the way of the steps of this session's
+// repairs, and of everybody's guard on those blocks. That is a copy of each byte, from one buffer
+// in memory to another; sessions without repair do not come here.
 static inline bool
 repair_wanted(const struct session *s, const struct request *r)
 {
@@ -209,7 +212,7 @@ repair_wanted(const struct session *s, const struct request *r)
         return false;
     return r->offset % f->upstream_minimum ||
            (r->length % f->upstream_minimum && r->offset + r->length != f->size) ||
-           (r->type == NBD_CMD_WRITE && s->repairs);
+           r->type == NBD_CMD_WRITE;
 }
 
 // Can this be the length of one request to upstream?
@@ -273,8 +276,8 @@ void client_wrote(struct session *s, const struct request *r, uint32_t error);
 void client_unwritten(struct session *s);
 // The client is owed an error for a FLUSH of ours that failed; says so once.
 bool client_flush_owed(struct session *s);
-// A FLUSH is good that was sent when so many writes were done.
-void session_flushed(struct session *s, uint64_t writes);
+// A FLUSH is over that was sent when so many writes were done.
+void session_flushed(struct session *s, uint64_t writes, uint32_t error);
 // A FLUSH of our own has failed. `told`: the request that it was for is answered with an error.
 void session_flush_failed(struct session *s, bool told);
 

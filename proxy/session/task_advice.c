@@ -110,8 +110,10 @@ task_advice_begin(struct session *s, const struct request *r, nstime began)
         return;
     }
     struct task *t = task_new(s, r, &task_advice_kind, began);
-    if (t)
-        task_split(t, range, ADVICE_PIECE, begin_piece, pieces_over);
-    else
+    if (!t) {
+        client_wrote(s, r, NBD_ENOMEM);
         client_answer(s, r, NBD_ENOMEM, began);
+        return;
+    }
+    task_split(t, range, ADVICE_PIECE, begin_piece, pieces_over);
 }

@@ -160,6 +160,7 @@ task_blank_begin(struct session *s, const struct request *r, enum zero_advice ad
 {
     struct task *t = task_new(s, r, &task_blank_kind, began);
     if (!t) {
+        client_wrote(s, r, NBD_ENOMEM);
         client_answer(s, r, NBD_ENOMEM, began);
         return;
     }

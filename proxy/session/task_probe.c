@@ -440,7 +440,7 @@ task_probe_begin(struct session *s, const struct request *r, nstime began)
     t->u.probe.machine = m;
     t->u.probe.began = now;
     t->u.probe.guard =
-        (struct guard){.export = s->export, .probe = registry_next_probe(s->worker->registry)};
+        (struct guard){.storage = s->storage, .probe = registry_next_probe(s->worker->registry)};
     s->exclusive = true;
     probe_begin(
         m, mode, rules, (struct range){r->offset, r->length}, s->facts.preferred,

@@ -44,7 +44,8 @@ repair_new(struct session *s, const struct request *r, const struct task_kind *k
             buf_unref(buf);
         return NULL;
     }
-    memset(buf->data, 0, data); // as in task_read.c
+    if (r->type != NBD_CMD_WRITE)
+        memset(buf->data, 0, data); // as in task_read.c
     t->data = buf;
     bool counted = r->type == NBD_CMD_READ || r->type == NBD_CMD_WRITE;
     t->u.repair.extra = counted ? data - r->length : data;
@@ -79,6 +80,9 @@ repair_lost(struct task *t)
 void
 task_repair_begin(struct session *s, const struct request *r, nstime began)
 {
+    struct range all = {r->offset, r->length};
+    if (repair_widen(s, all).length != all.length)
+        s->counters->repairs++; // else a WRITE that is only gathered
     switch (r->type) {
     case NBD_CMD_READ: repair_read_begin(s, r, began); return;
     case NBD_CMD_WRITE: repair_write_begin(s, r, began); return;

@@ -11,8 +11,8 @@
 struct range repair_widen(const struct session *s, struct range r);
 // The whole blocks inside it; of length 0 if there is none.
 struct range repair_narrow(const struct session *s, struct range r);
-// A task with so much data of its own, all of which counts for max-in-flight-bytes. NULL: out of
-// memory.
+// A task with so much data of its own, all of which counts for max-in-flight-bytes; it is cleared,
+// but of a WRITE. NULL: out of memory.
 struct task *repair_new(struct session *s, const struct request *r, const struct task_kind *kind,
                         uint64_t data, nstime began);
 // Its turn, and what it counted beyond the request's own bytes.

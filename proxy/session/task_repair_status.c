@@ -56,33 +56,40 @@ say_context(struct task *t, unsigned context, bool last)
     client_say(s, b, (size_t)(p - b));
 }
 
-// Contexts of which something has come; `*last` is the last of them.
-static unsigned
-contexts_told(const struct task *t, unsigned *last)
+static bool
+is_hidden(const struct session *s, unsigned context)
 {
-    unsigned n = 0;
+    return (int)context == s->allocation && s->allocation_hidden;
+}
+
+// The client is owed a chunk of each of its contexts (spec: NBD_CMD_BLOCK_STATUS); `*last` is the
+// last of them. False: of some there is nothing to say, for upstream's extents ended before the
+// client's range begins, or it left the context out.
+static bool
+all_known(const struct task *t, unsigned *last)
+{
+    bool all = true;
     for (unsigned i = 0; i < t->s->n_contexts; i++) {
-        if (told_of(t, i)->n) {
-            n++;
-            *last = i;
-        }
+        if (is_hidden(t->s, i))
+            continue;
+        all &= told_of(t, i)->n > 0;
+        *last = i;
     }
-    return n;
+    return all;
 }
 
 static void
 stepped(struct task *t, uint32_t error)
 {
     unsigned last = 0;
-    // Upstream's extents may end before the client's range begins: nothing can be said of it.
-    if (!error && !contexts_told(t, &last))
+    if (!error && !all_known(t, &last))
         error = NBD_EIO;
     if (error) {
         repair_finish(t, error);
         return;
     }
     for (unsigned i = 0; i <= last; i++)
-        if (told_of(t, i)->n)
+        if (!is_hidden(t->s, i))
             say_context(t, i, i == last);
     t->answered = true;
     client_finished(t->s, &t->request, NBD_SUCCESS, t->began);
@@ -110,9 +117,8 @@ repair_status_begin(struct session *s, const struct request *r, nstime began)
     }
     for (unsigned i = 0; i < s->n_contexts; i++) {
         struct told *o = told_of(t, i);
-        bool hidden = (int)i == s->allocation && s->allocation_hidden;
         o->before = r->offset - span.offset;
-        o->left = hidden ? 0 : r->length;
+        o->left = is_hidden(s, i) ? 0 : r->length;
         o->n = 0;
     }
     if (!session_length_fits(s, span.length))

@@ -27,7 +27,7 @@ ask(struct task *t)
     u->queued = false;
     u->counted = true;
     s->repairs++;
-    u->guard = (struct guard){.export = s->export,
+    u->guard = (struct guard){.storage = s->storage,
                               .probe = registry_next_probe(s->worker->registry),
                               .range = u->span,
                               .reads_pass = true};

@@ -218,6 +218,9 @@ repair_write_begin(struct session *s, const struct request *r, nstime began)
     t->u.repair.scratch = (uint32_t)span.length;
     t->u.repair.stage = REPAIR_GATHERING;
     prepare(t, change);
+    // The payload comes in between; long ones are not worth clearing for it.
+    memset(image(t, span.offset), 0, change.offset - span.offset);
+    memset(image(t, range_end(change)), 0, range_end(span) - range_end(change) + scratch);
     session_gather(s, t, image(t, r->offset));
 }
 

@@ -80,6 +80,7 @@ task_sample_begin(struct session *s, const struct request *r, nstime began)
 {
     struct task *t = task_new(s, r, &task_sample_kind, began);
     if (!t) {
+        client_wrote(s, r, NBD_ENOMEM);
         client_answer(s, r, NBD_ENOMEM, began);
         return;
     }

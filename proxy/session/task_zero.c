@@ -223,10 +223,12 @@ void
 task_zero_begin(struct session *s, const struct request *r, bool fast, nstime began)
 {
     struct task *t = task_new(s, r, &task_zero_kind, began);
-    if (t)
-        start(t, (struct range){r->offset, r->length}, fast, false);
-    else
+    if (!t) {
+        client_wrote(s, r, NBD_ENOMEM);
         client_answer(s, r, NBD_ENOMEM, began);
+        return;
+    }
+    start(t, (struct range){r->offset, r->length}, fast, false);
 }
 
 void

@@ -123,7 +123,7 @@ may_send(const struct task *t)
         return true;
     bool changes = nbd_command_info(t->step.type)->changes_data;
     uint64_t mine = t->guard ? t->guard->probe : 0;
-    return !guards_find(&s->worker->guards, s->export, range, mine, changes);
+    return !guards_find(&s->worker->guards, s->storage, range, mine, changes);
 }
 
 static void
@@ -245,8 +245,8 @@ task_reply(struct task *t, uint32_t error)
     t->alone = t->alone && s->submitted == t->sent_here;
     t->clean = s->worker->submitted == t->sent_count && s->worker->in_flight == 1 &&
                !ring_was_busy(s->worker->ring, t->sent_at, busy);
-    if (t->step.type == NBD_CMD_FLUSH && !error)
-        session_flushed(s, t->slot->writes_before);
+    if (t->step.type == NBD_CMD_FLUSH)
+        session_flushed(s, t->slot->writes_before, error);
     uncount_zero_bytes(t);
     session_release(s, t->slot);
     t->slot = NULL;

@@ -97,6 +97,17 @@ worker_drain(struct worker *w, nstime deadline, void (*drained)(void *ctx), void
 
 // Statistics ------------------------------------------------------------------------------
 
+static void
+report_tls(struct tls_row *row, const struct stream *s)
+{
+    const struct tls_facts *f = s ? stream_tls(s) : NULL;
+    if (!f)
+        return;
+    snprintf(row->version, sizeof row->version, "%s", f->version);
+    snprintf(row->cipher, sizeof row->cipher, "%s", f->cipher);
+    snprintf(row->peer, sizeof row->peer, "%s", f->peer);
+}
+
 static bool
 report_connections(struct worker *w, struct worker_report *r)
 {
@@ -112,6 +123,8 @@ report_connections(struct worker *w, struct worker_report *r)
         snprintf(row->listener, sizeof row->listener, "%s", s->listener->name);
         snprintf(row->upstream, sizeof row->upstream, "%s", s->target ? s->target->name : "");
         snprintf(row->export, sizeof row->export, "%s", s->export_text ? s->export_text : "");
+        report_tls(&row->client_tls, s->client);
+        report_tls(&row->upstream_tls, s->upstream);
         row->transmission = s->phase != PHASE_HANDSHAKE;
         row->since = s->began;
         row->in_flight = s->in_flight;

@@ -34,9 +34,9 @@ breach(struct client_handshake *hs, const char *why)
 }
 
 void
-client_hs_begin(struct client_handshake *hs, uint8_t *scratch, struct out *out)
+client_hs_begin(struct client_handshake *hs, uint8_t *scratch, enum client_tls tls, struct out *out)
 {
-    *hs = (struct client_handshake){.scratch = scratch, .options_allowed = MAX_OPTIONS};
+    *hs = (struct client_handshake){.scratch = scratch, .tls = tls, .options_allowed = MAX_OPTIONS};
     out_be64(out, NBD_INIT_MAGIC);
     out_be64(out, NBD_OPTION_MAGIC);
     out_be16(out, NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES);
@@ -90,10 +90,32 @@ take_format(struct client_handshake *hs, enum wire_format f)
     return drain(hs, NBD_REP_ACK, NULL);
 }
 
+static enum client_hs_event
+take_starttls(struct client_handshake *hs)
+{
+    if (hs->option_len)
+        return drain(hs, NBD_REP_ERR_INVALID, "STARTTLS takes no data");
+    if (hs->tls == CLIENT_TLS_OFF)
+        return drain(hs, NBD_REP_ERR_POLICY, "TLS is not enabled here");
+    if (hs->secure)
+        return drain(hs, NBD_REP_ERR_INVALID, "this connection has TLS already");
+    return drain(hs, NBD_REP_ACK, NULL);
+}
+
+// spec: "FORCEDTLS mode": known or not, an option is answered so before TLS.
+static bool
+is_too_early(const struct client_handshake *hs)
+{
+    return hs->tls == CLIENT_TLS_REQUIRE && !hs->secure && hs->option_id != NBD_OPT_ABORT &&
+           hs->option_id != NBD_OPT_STARTTLS;
+}
+
 // What an option is answered for by its header alone; everything else is read and parsed.
 static enum client_hs_event
 choose(struct client_handshake *hs)
 {
+    if (is_too_early(hs))
+        return drain(hs, NBD_REP_ERR_TLS_REQD, "TLS is required here: STARTTLS must come first");
     bool empty = hs->option_len == 0;
     if (hs->option_len > MAX_OPTION_PARSED && hs->option_id != NBD_OPT_ABORT)
         return drain(hs, NBD_REP_ERR_TOO_BIG, "option is longer than 256 KiB");
@@ -105,10 +127,7 @@ choose(struct client_handshake *hs)
         return read_data(hs);
     case NBD_OPT_STRUCTURED_REPLY: return take_format(hs, FORMAT_STRUCTURED);
     case NBD_OPT_EXTENDED_HEADERS: return take_format(hs, FORMAT_EXTENDED);
-    case NBD_OPT_STARTTLS:
-        if (!empty)
-            return drain(hs, NBD_REP_ERR_INVALID, "STARTTLS takes no data");
-        return drain(hs, NBD_REP_ERR_POLICY, "TLS is not enabled here");
+    case NBD_OPT_STARTTLS: return take_starttls(hs);
     case NBD_OPT_LIST_META_CONTEXT:
     case NBD_OPT_SET_META_CONTEXT:
         if (hs->format == FORMAT_SIMPLE)
@@ -137,6 +156,8 @@ take_header(struct client_handshake *hs)
             return breach(hs, "export name longer than 4096 bytes");
         if (hs->format == FORMAT_EXTENDED) // ext: "MUST NOT use this option"
             return breach(hs, "EXPORT_NAME from a client that has negotiated extended headers");
+        if (is_too_early(hs))
+            return breach(hs, "EXPORT_NAME without TLS, which is required here");
     } else if (!hs->fixed) {
         return breach(hs, "option other than EXPORT_NAME from a client that is not fixed newstyle");
     }
@@ -236,6 +257,17 @@ take_data(struct client_handshake *hs, struct out *out)
     return CLIENT_HS_OPTION;
 }
 
+// spec: NBD_OPT_STARTTLS: what was negotiated before it is void. What counts against the client's
+// limits is not.
+static enum client_hs_event
+secured(struct client_handshake *hs)
+{
+    hs->secure = true;
+    hs->format = FORMAT_SIMPLE;
+    hs->option = (struct client_option){.id = hs->option_id};
+    return CLIENT_HS_STARTTLS;
+}
+
 static enum client_hs_event
 drained(struct client_handshake *hs, struct out *out)
 {
@@ -244,6 +276,8 @@ drained(struct client_handshake *hs, struct out *out)
         return CLIENT_HS_ANSWERED;
     }
     client_hs_ack(hs, out);
+    if (hs->option_id == NBD_OPT_STARTTLS)
+        return secured(hs);
     if (hs->option_id != NBD_OPT_ABORT)
         return CLIENT_HS_ANSWERED;
     await(hs, CLOSED, 0);

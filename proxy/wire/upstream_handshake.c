@@ -46,9 +46,9 @@ breach(struct upstream_handshake *hs, const char *why)
 }
 
 void
-upstream_hs_begin(struct upstream_handshake *hs, uint8_t *scratch)
+upstream_hs_begin(struct upstream_handshake *hs, uint8_t *scratch, bool tls)
 {
-    *hs = (struct upstream_handshake){.scratch = scratch};
+    *hs = (struct upstream_handshake){.scratch = scratch, .wants_tls = tls};
     await(hs, MAGIC, 8);
 }
 
@@ -65,6 +65,9 @@ static enum upstream_hs_event
 take_style(struct upstream_handshake *hs)
 {
     uint64_t magic = get_be64(hs->scratch);
+    if (magic == NBD_OLDSTYLE_MAGIC && hs->wants_tls)
+        return breach(hs, "TLS: an oldstyle server cannot speak it, and without it, which nbd:// "
+                          "would mean, it is not spoken to");
     if (magic == NBD_OLDSTYLE_MAGIC)
         await(hs, OLDSTYLE, OLDSTYLE_SIZE);
     else if (magic == NBD_OPTION_MAGIC)
@@ -98,6 +101,23 @@ try_flush(struct upstream_handshake *hs, struct out *out)
     await(hs, TRIAL, SIMPLE_REPLY_SIZE);
 }
 
+// These tell of a FLUSH that was understood and did not succeed, or of success: the flags are true,
+// and whatever could not be made safe is not this client's, who has written nothing. All others
+// (EINVAL, EPERM, ENOTSUP, an errno that NBD does not have) say that there is no such command: then
+// not to offer it is the truth.
+static bool
+failed_in_earnest(uint32_t error)
+{
+    switch (error) {
+    case NBD_SUCCESS:
+    case NBD_EIO:
+    case NBD_ENOMEM:
+    case NBD_ENOSPC:
+    case NBD_ESHUTDOWN: return true;
+    }
+    return false;
+}
+
 static enum upstream_hs_event
 take_trial(struct upstream_handshake *hs)
 {
@@ -106,10 +126,8 @@ take_trial(struct upstream_handshake *hs)
     struct reply r = reply_decode(hs->scratch);
     if (r.cookie != TRIAL_COOKIE)
         return breach(hs, "reply with a cookie that is not in flight");
-    if (r.error == NBD_EINVAL)
+    if (!failed_in_earnest(r.error))
         hs->export.flags &= UNTRIED;
-    else if (r.error)
-        return breach(hs, "an oldstyle server that fails the first FLUSH");
     return begin_oldstyle(hs);
 }
 
@@ -135,6 +153,9 @@ take_flags(struct upstream_handshake *hs, struct out *out)
     // "The client SHOULD ignore any handshake flags it does not recognize"
     uint32_t flags = hs->server_flags & (NBD_FLAG_FIXED_NEWSTYLE | NBD_FLAG_NO_ZEROES);
     hs->style = flags & NBD_FLAG_FIXED_NEWSTYLE ? UPSTREAM_FIXED : UPSTREAM_NEWSTYLE;
+    if (hs->wants_tls && hs->style != UPSTREAM_FIXED)
+        return breach(hs, "TLS: a server that is not fixed newstyle cannot speak it, and without "
+                          "it, which nbd:// would mean, it is not spoken to");
     hs->no_zeroes = flags & NBD_FLAG_NO_ZEROES;
     out_be32(out, flags);
     await(hs, IDLE, 0);
@@ -212,6 +233,7 @@ finish(struct upstream_handshake *hs, uint32_t reply, struct bytes text)
     bool begins = ack && (hs->asked == NBD_OPT_GO || hs->asked == NBD_OPT_EXPORT_NAME);
     if (ack && hs->asked == NBD_OPT_EXTENDED_HEADERS)
         hs->format = FORMAT_EXTENDED;
+    hs->secure |= ack && hs->asked == NBD_OPT_STARTTLS;
     if (ack && hs->asked == NBD_OPT_STRUCTURED_REPLY && hs->format == FORMAT_SIMPLE)
         hs->format = FORMAT_STRUCTURED;
     hs->answer = (struct upstream_answer){.reply = reply, .text = text};
@@ -306,6 +328,9 @@ may_ask(const struct upstream_handshake *hs, uint32_t option)
 {
     if (hs->state != IDLE)
         return false;
+    // spec: STARTTLS must be the first option; not a word more may be said in plaintext.
+    if (hs->wants_tls && !hs->secure)
+        return option == NBD_OPT_STARTTLS;
     if (option == NBD_OPT_EXPORT_NAME)
         return hs->format != FORMAT_EXTENDED; // ext: "MUST NOT use this option"
     return hs->style == UPSTREAM_FIXED;
@@ -332,6 +357,12 @@ out_string(struct out *out, struct bytes s)
 {
     out_be32(out, (uint32_t)s.len);
     out_bytes(out, s);
+}
+
+void
+upstream_hs_ask_tls(struct upstream_handshake *hs, struct out *out)
+{
+    ask(hs, out, NBD_OPT_STARTTLS, 0);
 }
 
 void

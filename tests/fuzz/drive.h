@@ -7,6 +7,7 @@
 
 #include <base/bytes.h>
 #include <stdlib.h>
+#include <wire/client_handshake.h>
 
 // Aborts, in every build.
 #define CHECK(condition)                                                                           \
@@ -38,9 +39,11 @@ struct piece {
 };
 struct piece piece_next(struct bytes in, size_t at, struct cut cut);
 
-void drive_client(struct bytes in, struct cut cut, struct transcript *t);
+// What comes behind STARTTLS, once granted, is what the peer says inside TLS; on either side.
+void drive_client(enum client_tls tls, struct bytes in, struct cut cut, struct transcript *t);
 
 // `script`: one byte a question; see drive_upstream.c.
-void drive_upstream(struct bytes script, struct bytes in, struct cut cut, struct transcript *t);
+void drive_upstream(bool tls, struct bytes script, struct bytes in, struct cut cut,
+                    struct transcript *t);
 
 #endif

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "drive.h"
 
-#include <wire/client_handshake.h>
-
 #define OUT_SIZE (512u << 10)
 
 // One run: the machine, its memory, what it says.
@@ -11,6 +9,7 @@ struct run {
     uint8_t *scratch, *buffer;
     struct out out;
     struct transcript *t;
+    unsigned secured; // how often
     bool over;
 };
 
@@ -93,18 +92,45 @@ say(struct run *r)
     r->out.len = 0;
 }
 
+static bool
+must_secure(const struct run *r)
+{
+    return r->hs.tls == CLIENT_TLS_REQUIRE && !r->hs.secure;
+}
+
+// What the machine answers by itself: TLS_REQD where that is so, and nowhere else.
+static void
+check_answered(const struct run *r)
+{
+    CHECK(r->out.len >= 20);
+    uint32_t option = get_be32(r->buffer + 8), reply = get_be32(r->buffer + 12);
+    CHECK(option == r->hs.option.id && r->hs.option.name.len == 0);
+    CHECK((reply == NBD_REP_ERR_TLS_REQD) == (must_secure(r) && option != NBD_OPT_STARTTLS));
+    CHECK(!must_secure(r) || r->hs.format == FORMAT_SIMPLE);
+}
+
+static void
+secured(struct run *r)
+{
+    CHECK(r->hs.tls != CLIENT_TLS_OFF && r->hs.secure && !r->over);
+    CHECK(r->out.len == 20 && r->hs.format == FORMAT_SIMPLE && r->hs.fixed);
+    CHECK(r->hs.option.name.len == 0 && r->hs.option.queries.len == 0);
+    CHECK(++r->secured == 1);
+}
+
 static void
 act(struct run *r, enum client_hs_event event)
 {
     transcript_number(r->t, event);
     CHECK(r->out.len <= CLIENT_HS_OUT);
     switch (event) {
-    case CLIENT_HS_MORE:
-    case CLIENT_HS_ANSWERED: break;
+    case CLIENT_HS_MORE: break;
+    case CLIENT_HS_ANSWERED: check_answered(r); break;
     case CLIENT_HS_OPTION:
-        CHECK(r->out.len == 0);
+        CHECK(r->out.len == 0 && !must_secure(r));
         answer(r);
         break;
+    case CLIENT_HS_STARTTLS: secured(r); break;
     case CLIENT_HS_ABORT: r->over = true; break;
     case CLIENT_HS_BREACH:
         CHECK(r->out.len == 0);
@@ -135,12 +161,12 @@ feed(struct run *r, struct piece piece)
 }
 
 void
-drive_client(struct bytes in, struct cut cut, struct transcript *t)
+drive_client(enum client_tls tls, struct bytes in, struct cut cut, struct transcript *t)
 {
     struct run r = {.scratch = malloc(CLIENT_HS_SCRATCH), .buffer = malloc(OUT_SIZE), .t = t};
     CHECK(r.scratch && r.buffer);
     r.out = out_of(r.buffer, OUT_SIZE);
-    client_hs_begin(&r.hs, r.scratch, &r.out);
+    client_hs_begin(&r.hs, r.scratch, tls, &r.out);
     say(&r);
     size_t used = 0;
     while (!r.over && used < in.len) {
@@ -151,6 +177,7 @@ drive_client(struct bytes in, struct cut cut, struct transcript *t)
     transcript_number(t, used);
     transcript_number(t, r.hs.done);
     transcript_number(t, r.hs.format);
+    transcript_number(t, r.hs.secure);
     free(r.scratch);
     free(r.buffer);
 }

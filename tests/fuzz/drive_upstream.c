@@ -22,13 +22,20 @@ inside(const struct run *r, struct bytes b)
     transcript_bytes(r->t, b);
 }
 
-// Asks question number `question`; 8 more of STRUCTURED_REPLY is EXTENDED_HEADERS.
+#define ASK_TLS 16u
+
+// Asks question number `question`; 8 more of STRUCTURED_REPLY is EXTENDED_HEADERS, 16 more of
+// anything STARTTLS.
 static void
 ask_one(struct run *r, uint8_t question)
 {
     static const uint8_t infos[] = {0, NBD_INFO_NAME, 0, NBD_INFO_BLOCK_SIZE};
     struct bytes name = bytes_str("disk");
     struct bytes query = bytes_str("base:allocation");
+    if (question & ASK_TLS) {
+        upstream_hs_ask_tls(&r->hs, &r->out);
+        return;
+    }
     switch (question % 8) {
     case 0:
         upstream_hs_ask_format(&r->hs, &r->out, question & 8 ? FORMAT_EXTENDED : FORMAT_STRUCTURED);
@@ -52,7 +59,9 @@ ask_one(struct run *r, uint8_t question)
 static bool
 may_ask(const struct upstream_handshake *hs, uint8_t question)
 {
-    if (question % 8 == 6)
+    if (hs->wants_tls && !hs->secure)
+        return question & ASK_TLS;
+    if (!(question & ASK_TLS) && question % 8 == 6)
         return hs->style != UPSTREAM_OLDSTYLE && hs->format != FORMAT_EXTENDED;
     return hs->style == UPSTREAM_FIXED;
 }
@@ -69,7 +78,7 @@ ask(struct run *r)
         r->script.len--;
         ask_one(r, question);
         CHECK((r->out.len > before) == may_ask(&r->hs, question));
-        r->over |= question % 8 == 7 && r->out.len > before;
+        r->over |= !(question & ASK_TLS) && question % 8 == 7 && r->out.len > before;
     }
 }
 
@@ -90,6 +99,7 @@ greeted(struct run *r)
 {
     const struct upstream_handshake *hs = &r->hs;
     transcript_number(r->t, hs->style);
+    CHECK(!hs->wants_tls || hs->style == UPSTREAM_FIXED);
     if (hs->style == UPSTREAM_OLDSTYLE) {
         CHECK(hs->export.known && hs->export.size <= MAX_EXPORT_SIZE);
         transcript_number(r->t, hs->export.size);
@@ -134,6 +144,10 @@ note_answer(struct run *r, uint32_t asked)
     transcript_number(r->t, e->flags);
     transcript_number(r->t, e->preferred);
     r->over |= ack && (asked == NBD_OPT_GO || asked == NBD_OPT_EXPORT_NAME);
+    if (asked != NBD_OPT_STARTTLS)
+        return;
+    CHECK(!ack || (r->hs.secure && !e->known));
+    r->over |= !ack;
 }
 
 static void
@@ -182,12 +196,12 @@ feed(struct run *r, struct piece piece)
 }
 
 void
-drive_upstream(struct bytes script, struct bytes in, struct cut cut, struct transcript *t)
+drive_upstream(bool tls, struct bytes script, struct bytes in, struct cut cut, struct transcript *t)
 {
     struct run r = {.scratch = malloc(UPSTREAM_HS_SCRATCH), .script = script, .t = t};
     CHECK(r.scratch);
     r.out = out_of(r.buffer, sizeof r.buffer);
-    upstream_hs_begin(&r.hs, r.scratch);
+    upstream_hs_begin(&r.hs, r.scratch, tls);
     size_t used = 0;
     while (!r.over && used < in.len) {
         struct piece piece = piece_next(in, used, cut);

@@ -6,7 +6,8 @@ import pathlib
 import struct
 
 CORPUS = pathlib.Path(__file__).resolve().parent / "corpus"
-CUT = b"\x02"
+CUT = 2
+OFF, ALLOW, REQUIRE = 0, 1 << 6, 2 << 6  # TLS of the client's side, with the cut
 
 INIT_MAGIC = 0x4E42444D41474943
 OPTION_MAGIC = 0x49484156454F5054
@@ -41,8 +42,8 @@ def meta(number, name, *queries):
     return option(number, string(name) + struct.pack(">I", len(queries)) + b"".join(map(string, queries)))
 
 
-def client(name, *options, flags=3):
-    save("client_handshake", name, CUT + struct.pack(">I", flags) + b"".join(options))
+def client(name, *options, flags=3, tls=OFF):
+    save("client_handshake", name, bytes([CUT | tls]) + struct.pack(">I", flags) + b"".join(options))
 
 
 client("go", info(GO, b"disk", 0, 1, 3), b"transmission")
@@ -84,11 +85,30 @@ client("too-long-to-parse", option(INFO, b"z" * 4, length=(256 << 10) + 1))
 client("too-long-to-drain", option(INFO, b"", length=0xFFFFFFFF))
 client("too-many", *[option(0x1234)] * 65)
 client("cut-short", info(GO, b"disk", 0)[:-3])
+client("tls", option(STARTTLS), option(STRUCTURED), meta(SET_META, b"", b"base:allocation"), info(GO, b"", 3),
+       b"transmission", tls=REQUIRE)
+client("tls-forgets", option(LIST), option(EXTENDED), meta(SET_META, b"disk", b"base:allocation"), option(STARTTLS),
+       meta(SET_META, b"disk", b"base:allocation"), option(STRUCTURED), option(EXTENDED), info(GO, b"disk"),
+       b"transmission", tls=ALLOW)
+client("tls-forgets-extended", option(EXTENDED), option(STARTTLS), option(EXPORT_NAME, b"disk"), b"transmission",
+       tls=ALLOW)
+client("tls-twice", option(STARTTLS, b"x"), option(STARTTLS), option(STARTTLS), option(STARTTLS, b"x"), option(ABORT),
+       tls=ALLOW)
+client("tls-declined", option(STRUCTURED), info(GO, b"disk"), b"transmission", tls=ALLOW)
+client("tls-first", option(LIST), info(INFO, b"disk", 3), info(GO, b"disk"), option(STRUCTURED), option(EXTENDED),
+       meta(SET_META, b"", b"base:allocation"), meta(LIST_META, b""), option(PEEK, b"name"), option(0x7FFF, b"y" * 100),
+       option(STARTTLS, b"data"), option(STARTTLS), option(LIST), option(ABORT), tls=REQUIRE)
+client("tls-first-too-long", option(INFO, b"z" * 4, length=(256 << 10) + 1), tls=REQUIRE)
+client("tls-first-export-name", option(EXPORT_NAME, b"disk"), b"transmission", tls=REQUIRE)
+client("tls-export-name", option(STARTTLS), option(EXPORT_NAME, b"disk"), b"transmission", tls=REQUIRE, flags=1)
+client("tls-not-fixed", option(STARTTLS), flags=2, tls=REQUIRE)
+client("tls-aborted", option(ABORT, b"never mind"), tls=REQUIRE)
 
 
 # What upstreams send. The questions as drive_upstream.c numbers them.
 
 Q_STRUCTURED, Q_LIST, Q_INFO, Q_GO, Q_LIST_META, Q_SET_META, Q_EXPORT_NAME, Q_ABORT, Q_EXTENDED = range(9)
+Q_STARTTLS = 16
 
 
 def reply(to, kind, data=b"", length=None):
@@ -103,9 +123,10 @@ def oldstyle(size=1 << 20, flags=0x6D, padding=bytes(124)):
     return struct.pack(">QQQI", INIT_MAGIC, OLDSTYLE_MAGIC, size, flags) + padding
 
 
-def upstream(name, questions, *replies, hello=None):
+def upstream(name, questions, *replies, hello=None, tls=False):
     hello = greeting() if hello is None else hello
-    save("upstream_handshake", name, CUT + bytes([len(questions)]) + bytes(questions) + hello + b"".join(replies))
+    head = bytes([CUT, len(questions) | tls << 4, *questions])
+    save("upstream_handshake", name, head + hello + b"".join(replies))
 
 
 def info_export(to, size=1 << 20, flags=0x6D):
@@ -165,6 +186,20 @@ upstream("block-size-upside-down", [Q_INFO], info_block_size(INFO, 512, 4096, 51
 upstream("server-inner-length", [Q_LIST], reply(LIST, SERVER, struct.pack(">I", 99) + b"disk"))
 upstream("reply-too-long", [Q_LIST], reply(LIST, SERVER, string(b"disk"), length=0xFFFFFFFF))
 upstream("error-too-long", [Q_LIST], reply(LIST, ERROR + 2, b"e", length=(32 << 20) + 1))
+upstream("tls", [Q_STARTTLS, Q_EXTENDED, Q_SET_META, Q_GO], reply(STARTTLS, ACK), reply(EXTENDED, ACK),
+         reply(SET_META, ERROR + 1), info_export(GO), reply(GO, ACK), b"transmission", tls=True)
+upstream("tls-first", [Q_GO, Q_EXPORT_NAME, Q_ABORT, Q_LIST, Q_STARTTLS, Q_LIST], reply(STARTTLS, ACK),
+         reply(LIST, SERVER, string(b"disk")), reply(LIST, ACK), tls=True)
+upstream("tls-refused", [Q_STARTTLS, Q_GO], reply(STARTTLS, ERROR + 2, b"no TLS"), info_export(GO), reply(GO, ACK),
+         tls=True)
+upstream("tls-ack-with-data", [Q_STARTTLS], reply(STARTTLS, ACK, b"data"), tls=True)
+upstream("tls-other-ack", [Q_STARTTLS], reply(GO, ACK), tls=True)
+upstream("tls-injected", [Q_STARTTLS], reply(STARTTLS, ACK), info_export(GO), reply(GO, ACK), tls=True)
+upstream("tls-unasked", [Q_GO], reply(STARTTLS, ACK), tls=True)
+upstream("tls-oldstyle", [Q_STARTTLS, Q_GO], hello=oldstyle(), tls=True)
+upstream("tls-not-fixed", [Q_STARTTLS, Q_EXPORT_NAME], struct.pack(">QH", 1 << 20, 0x6D), hello=greeting(2), tls=True)
+upstream("tls-needless", [Q_STARTTLS, Q_STARTTLS, Q_GO], reply(STARTTLS, ACK), reply(STARTTLS, ERROR + 3),
+         info_export(GO), reply(GO, ACK))
 
 
 # Chunks, in the form of fuzz_chunks.c.

@@ -30,18 +30,20 @@ struct conversation {
     uint64_t allowed;  // endings
     enum death death;
     bool repair;  // upstream insists on blocks of 4096 bytes, and the client does not know
+    bool tls;     // on both sides
     bool formats; // which formats meet is given: client's and upstream's
     enum wire_format client, upstream;
 };
 
 // How many bytes went which way, in the last run.
 static uint64_t client_sent, client_got, upstream_sent, upstream_got;
+static unsigned upstream_connections;
 
 static void
 doom(struct client_plan *p, enum what what, uint64_t at, enum death death)
 {
     struct sim_upstream *u = &rig->upstream;
-    u->doomed = 1;
+    u->doomed = p->tls ? upstream_connections : 1; // STARTTLS of the client makes a new one
     u->death = p->death = death;
     p->may_be_cut = rig->oracle.loose = what >= UPSTREAM_DIES;
     p->sound = true; // whatever happens upstream, to a client with chunks
@@ -98,6 +100,8 @@ is_servable(const struct client_plan *p, const struct sim_upstream *u)
     bool chunks = false, contexts = false;
     bool has_other = !u->no_meta && upstream_speaks(plan_speaks(p), u) != FORMAT_SIMPLE;
     for (unsigned i = 0; i < p->n_steps; i++) {
+        if (p->tls && p->steps[i] == NBD_OPT_STARTTLS)
+            chunks = contexts = false;
         chunks |=
             p->steps[i] == NBD_OPT_STRUCTURED_REPLY || p->steps[i] == NBD_OPT_EXTENDED_HEADERS;
         if (p->steps[i] == NBD_OPT_SET_META_CONTEXT)
@@ -121,6 +125,16 @@ set_formats(const struct conversation *v, struct client_plan *p, struct sim_upst
         plan_format(p, v->client, 1, (uint32_t[]){NBD_OPT_GO});
     else
         plan_format(p, v->client, 2, (uint32_t[]){NBD_OPT_SET_META_CONTEXT, NBD_OPT_GO});
+}
+
+static void
+set_tls(struct client_plan *p)
+{
+    enum client_tls tls = chance_of(50) ? CLIENT_TLS_ALLOW : CLIENT_TLS_REQUIRE;
+    rig_tls_clients(tls, SIM_PEER);
+    rig_tls_upstream();
+    p->tls_required = tls == CLIENT_TLS_REQUIRE;
+    any_starttls(p);
 }
 
 static void
@@ -162,6 +176,8 @@ talk(const struct conversation *v, enum what what, uint64_t at)
         set_formats(v, &p, &rig->upstream);
     if (v->repair)
         rig_repairs();
+    if (v->tls)
+        set_tls(&p);
     p.block_size &= !v->repair;
     rig->upstream.flags |= NBD_FLAG_SEND_FLUSH | NBD_FLAG_SEND_TRIM;
     p.script = script;
@@ -177,6 +193,8 @@ talk(const struct conversation *v, enum what what, uint64_t at)
     expect(what >= CLIENT_DIES || c->answered == p.n_script, "not all was answered");
     if (v->formats && what < CLIENT_DIES)
         check_formats(v);
+    if (!at)
+        upstream_connections = rig->upstream.connections;
     client_sent = c->sock->peer->sent;
     client_got = c->sock->received;
     upstream_sent = rig->upstream.sent_bytes;
@@ -271,4 +289,21 @@ scenario_upstream_vanishes(const char *scenario, uint64_t seed)
     v.allowed = UPSTREAM_GONE;
     try_all(&v, UPSTREAM_DIES, sent);
     try_all(&v, UPSTREAM_DIES_READING, got);
+}
+
+// From the first byte in plaintext to the last in TLS.
+void
+scenario_tls_cuts(const char *scenario, uint64_t seed)
+{
+    struct conversation v = {.scenario = scenario, .seed = seed, .requests = 4, .tls = true};
+    every_cut(&v);
+    talk(&v, CUT_CLIENT, 0);
+    uint64_t sent = client_sent, got = client_got, from = upstream_sent, to = upstream_got;
+    v.death = (enum death)(seed % DEATHS);
+    v.allowed = CLIENT_GONE | MAY_END(END_CLIENT_TLS);
+    try_all(&v, CLIENT_DIES, sent);
+    try_all(&v, CLIENT_DIES_READING, got);
+    v.allowed = UPSTREAM_GONE;
+    try_all(&v, UPSTREAM_DIES, from);
+    try_all(&v, UPSTREAM_DIES_READING, to);
 }

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The io room without a kernel: what <io/ring.h>, <io/stream.h> and <io/dial.h> promise, over the
-// connections of sock.h and the clock of world.h. It keeps to the letter of those headers and no
-// further: handlers are told of news once, letters of different senders arrive in any order, and
-// bytes lie in memory of exactly their length, which moves as often as it may.
+// The io room without a kernel: what <io/ring.h>, <io/stream.h>, <io/tls.h> and <io/dial.h>
+// promise, over the connections of sock.h, the pretended TLS of sim_tls.h and the clock of world.h.
+// It keeps to the letter of those headers and no further: handlers are told of news once, letters
+// of different senders arrive in any order, and bytes lie in memory of exactly their length, which
+// moves as often as it may.
 #ifndef SIM_FAKE_IO_H
 #define SIM_FAKE_IO_H
 
+#include "sim_tls.h"
 #include "sock.h"
 #include "world.h"
 
 #include <io/dial.h>
 #include <io/ring.h>
 #include <io/stream.h>
+#include <io/tls.h>
 
 #define RINGS_MAX 4
 
@@ -43,6 +46,10 @@ struct fake_host {
     nstime delay; // of every dial
 };
 extern struct fake_host fake_host;
+
+// One side's: it shows that it is the proxy, and wants a peer that it knows, or anybody.
+struct tls_context *fake_tls_new(bool connects, enum sim_identity demands);
+unsigned fake_tls_refs(const struct tls_context *c);
 
 // fake_stream.c, for the ring.
 bool streams_can_run(const struct ring *r);

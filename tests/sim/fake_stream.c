@@ -71,7 +71,8 @@ stream_close(struct stream *s, enum stream_close how)
     expect(s->state == STREAM_OPEN, "a stream is closed twice");
     s->handler = NULL;
     s->head = s->tail;
-    if (how == STREAM_ABORT || s->error) {
+    bool alert = s->error && !s->sock_error && tls_unsent(s); // it is still to be said
+    if ((how == STREAM_ABORT || s->error) && !alert) {
         drop(s);
         return;
     }
@@ -83,15 +84,15 @@ stream_close(struct stream *s, enum stream_close how)
 static void
 finish(struct stream *s)
 {
-    if (s->state == STREAM_FINISHING && s->unsent) {
+    if (s->state == STREAM_FINISHING && (stream_unsent(s) || !tls_bid_farewell(s))) {
         if (s->last_sent == s->ring->now)
             timer_set(s->ring, &s->timer, s->ring->now + FINISH_STALL);
-    } else if (s->state == STREAM_FINISHING && !s->error) {
+    } else if (s->state == STREAM_FINISHING && !s->sock_error) {
         sock_shutdown(s->sock);
         s->state = STREAM_ENDED;
         timer_set(s->ring, &s->timer, s->ring->now + LINGER);
     }
-    if (s->error || (s->state == STREAM_ENDED && s->at_eof))
+    if (s->sock_error || (s->state == STREAM_ENDED && s->sock_ended))
         drop(s);
 }
 
@@ -103,6 +104,7 @@ stream_free(struct stream *s)
         p = &(*p)->next;
     *p = s->next;
     sock_close(s->sock);
+    tls_free(s);
     if (s->buf)
         buf_unref(s->buf);
     free(s->queue);
@@ -126,29 +128,57 @@ move(struct stream *s, size_t more)
     s->tail = b ? b->data + n : NULL;
 }
 
+void
+stream_gather(struct stream *s, const uint8_t *p, size_t n)
+{
+    if (!n || s->state != STREAM_OPEN)
+        return;
+    move(s, n);
+    memcpy(s->tail, p, n);
+    s->tail += n;
+    s->bytes_received += n;
+    s->last_received = s->ring->now;
+}
+
+void
+stream_ends(struct stream *s)
+{
+    s->at_eof = true;
+    stream_nudge(s);
+}
+
+void
+stream_loses(struct stream *s, int error)
+{
+    s->sock_error = error;
+    if (s->tls)
+        tls_sock_broke(s, error);
+    stream_break(s, error);
+}
+
 static void
 receive(struct stream *s)
 {
     static uint8_t bytes[HELD_MOST];
-    size_t n = s->most_held - stream_unread(s);
+    size_t n = s->most_held > stream_unread(s) ? s->most_held - stream_unread(s) : 1;
     ssize_t got = sock_recv(s->sock, bytes, n);
     if (got == -EAGAIN)
         return;
     s->receiving = false;
     if (got < 0) {
-        stream_break(s, (int)got);
+        stream_loses(s, (int)got);
     } else if (got == 0) {
-        s->at_eof = true;
+        s->sock_ended = true;
+        if (s->tls)
+            tls_sock_ended(s);
+        else
+            stream_ends(s);
+    } else if (s->tls) {
+        tls_received(s, bytes, (size_t)got);
     } else {
-        s->bytes_received += (uint64_t)got;
-        s->last_received = s->ring->now;
-        if (s->state == STREAM_OPEN) {
-            move(s, (size_t)got);
-            memcpy(s->tail, bytes, (size_t)got);
-            s->tail += got;
-        }
+        stream_gather(s, bytes, (size_t)got);
+        stream_nudge(s);
     }
-    stream_nudge(s);
 }
 
 uint8_t *
@@ -225,18 +255,29 @@ has_news(const struct stream *s)
 static bool
 wants_receive(const struct stream *s)
 {
-    return !s->receiving && !s->at_eof && !s->error &&
-           (s->state != STREAM_OPEN || (s->want && stream_unread(s) < s->most_held));
+    if (s->receiving || s->sock_ended || s->sock_error)
+        return false;
+    if (s->state != STREAM_OPEN)
+        return true;
+    return !s->at_eof && !s->error &&
+           (tls_shakes(s) || (s->want && stream_unread(s) < s->most_held));
+}
+
+static bool
+wants_send(const struct stream *s)
+{
+    bool frames = tls_unsent(s) || tls_can_seal(s);
+    return !s->sock_error && sock_room(s->sock) && (s->tls ? frames : s->unsent > 0);
 }
 
 static bool
 can_run(const struct stream *s)
 {
     return has_news(s) || s->state == STREAM_DEAD || wants_receive(s) ||
-           (s->receiving && sock_readable(s->sock)) ||
-           (s->unsent && !s->error && sock_room(s->sock)) ||
-           (s->state == STREAM_FINISHING && !s->unsent) || (s->state != STREAM_OPEN && s->error) ||
-           (s->state == STREAM_ENDED && s->at_eof);
+           (s->receiving && sock_readable(s->sock)) || wants_send(s) ||
+           (s->state == STREAM_FINISHING && !stream_unsent(s)) ||
+           (s->state != STREAM_OPEN && s->sock_error) ||
+           (s->state == STREAM_ENDED && s->sock_ended);
 }
 
 bool

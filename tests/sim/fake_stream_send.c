@@ -27,7 +27,7 @@ push(struct stream *s, struct buf *b, const uint8_t *p, uint64_t n)
         buf_ref(b);
     s->queue[s->first + s->count++] = (struct segment){.buf = b, .p = p, .n = n};
     s->unsent += n;
-    if (s->unsent > STREAM_LOW)
+    if (stream_unsent(s) > STREAM_LOW)
         s->was_high = true;
 }
 
@@ -67,11 +67,11 @@ stream_send_zeroes(struct stream *to, uint64_t n)
 uint64_t
 stream_unsent(const struct stream *s)
 {
-    return s->unsent;
+    return s->unsent + tls_unsent(s);
 }
 
-static void
-consume(struct stream *s, uint64_t n)
+void
+stream_consume(struct stream *s, uint64_t n)
 {
     struct segment *g = &s->queue[s->first];
     s->unsent -= n;
@@ -90,34 +90,59 @@ void
 stream_drop_queue(struct stream *s)
 {
     while (s->count)
-        consume(s, s->queue[s->first].n);
+        stream_consume(s, s->queue[s->first].n);
+}
+
+uint64_t
+stream_take_segment(struct stream *s, const uint8_t **p)
+{
+    const struct segment *g = &s->queue[s->first];
+    *p = g->buf ? g->p : zeroes;
+    return g->buf || g->n < sizeof zeroes ? g->n : sizeof zeroes;
+}
+
+static int
+send_plain(struct stream *s, uint64_t *most)
+{
+    while (*most && s->count && sock_room(s->sock)) {
+        const uint8_t *p;
+        uint64_t n = stream_take_segment(s, &p);
+        ssize_t sent = sock_send(s->sock, p, (size_t)(n < *most ? n : *most));
+        if (sent <= 0)
+            return (int)sent;
+        stream_consume(s, (uint64_t)sent);
+        *most -= (uint64_t)sent;
+        s->bytes_sent += (uint64_t)sent;
+        s->last_sent = s->ring->now;
+    }
+    return 0;
+}
+
+static int
+send_frames(struct stream *s, uint64_t *most)
+{
+    int error = 0;
+    do {
+        while (tls_can_seal(s))
+            tls_seal_one(s);
+        error = tls_send_frames(s, most);
+    } while (!error && *most && tls_can_seal(s) && sock_room(s->sock));
+    return error;
 }
 
 // One send: as much as there is room for, or by chance less.
 void
 stream_send_some(struct stream *s)
 {
-    uint64_t most = s->unsent;
+    uint64_t most = stream_unsent(s);
     if (chance_of(20))
         most = most ? 1 + chance_below(most) : 0;
-    while (most && s->count && !s->error && sock_room(s->sock)) {
-        struct segment *g = &s->queue[s->first];
-        uint64_t n = g->n < most ? g->n : most;
-        if (!g->buf && n > sizeof zeroes)
-            n = sizeof zeroes;
-        ssize_t sent = sock_send(s->sock, g->buf ? g->p : zeroes, (size_t)n);
-        if (sent < 0) {
-            stream_break(s, (int)sent);
-            return;
-        }
-        if (sent == 0)
-            break;
-        consume(s, (uint64_t)sent);
-        most -= (uint64_t)sent;
-        s->bytes_sent += (uint64_t)sent;
-        s->last_sent = s->ring->now;
-    }
-    if (s->was_high && s->unsent <= STREAM_LOW) {
+    if (s->sock_error)
+        return;
+    int error = s->tls ? send_frames(s, &most) : send_plain(s, &most);
+    if (error)
+        stream_loses(s, error);
+    if (s->was_high && stream_unsent(s) <= STREAM_LOW) {
         s->was_high = false;
         stream_nudge(s);
     }

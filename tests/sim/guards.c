@@ -45,7 +45,7 @@ take(struct letter *l)
     h->posted = false;
     h->range = (struct range){chance_below(8) * MIB, 2 * MIB};
     struct guard guard = {
-        .export = rig, .probe = registry_next_probe(rig->registry), .range = h->range};
+        .storage = 1, .probe = registry_next_probe(rig->registry), .range = h->range};
     h->busy = true;
     h->until = world.now + 50 * NS_PER_MS;
     h->ask = guard_hold(h->worker, &guard, held, h);

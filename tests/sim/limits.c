@@ -141,6 +141,9 @@ drain_clients(bool probe, struct scripted *script)
     for (unsigned i = 0; i < 3; i++) {
         struct client_plan p = sim_client_plan();
         any_format(&p);
+        p.tls_required = rig->listener.tls;
+        if (p.tls_required)
+            any_starttls(&p);
         p.requests = 60;
         p.think = 300 * NS_PER_US;
         p.conflicts = probe;
@@ -166,6 +169,10 @@ scenario_drain(const char *scenario, uint64_t seed)
     rig_begin(scenario, seed, probe ? 17 * MIB : MIB, 1 + (unsigned)(seed % 3));
     nstime within = chance_of(30) ? chance_below(20 * NS_PER_MS) : 30 * NS_PER_SEC;
     any_formats(&rig->upstream);
+    if (chance_of(40)) {
+        rig_tls_clients(CLIENT_TLS_REQUIRE, SIM_PEER);
+        rig_tls_upstream();
+    }
     drain_clients(probe, &script);
     world_run(world.now + chance_below(60 * NS_PER_MS));
     nstime began = world.now;

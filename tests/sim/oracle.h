@@ -22,7 +22,8 @@ struct op {
     uint32_t stamp;   // of a WRITE
     uint64_t ends_at; // how many bytes its client has sent when all of it is sent
     nstime began;
-    uint64_t order; // of beginnings
+    uint64_t order;   // of beginnings
+    bool contextless; // a BLOCK_STATUS that nothing has been agreed on for
     // Of the reply.
     bool structured_seen, failed;
     uint32_t error;

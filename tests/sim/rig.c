@@ -48,8 +48,7 @@ reach(const struct address *to, const char **why)
 static uint64_t
 sent_by(unsigned client)
 {
-    const struct sock *s = rig->clients[client]->sock;
-    return s ? s->peer->sent : 0;
+    return sim_client_sent(rig->clients[client]);
 }
 
 static void
@@ -59,9 +58,11 @@ keep_settings(struct settings *s)
 }
 
 static void
-set_upstream(struct upstream_settings *u, char *name, const char *port)
+set_upstream(struct upstream_settings *u, struct upstream_counters *counters, char *name,
+             const char *port)
 {
     *u = (struct upstream_settings){
+        .counters = counters,
         .connect_timeout = 5 * NS_PER_SEC,
         .policy.zero = {.policy = ZERO_MEASURE,
                         .ratio = 0.30,
@@ -79,7 +80,7 @@ static void
 set_defaults(struct rig *r)
 {
     static char up[] = "up", in[] = LISTENER;
-    set_upstream(&r->upstream_settings, up, "1");
+    set_upstream(&r->upstream_settings, &r->upstream_counters, up, "1");
     r->listener = (struct listener_settings){
         .counters = &r->counters, .name = in, .upstream = &r->upstream_settings};
     r->settings.limits = (struct limits){.handshake_timeout = 10 * NS_PER_SEC,
@@ -132,7 +133,7 @@ rig_other(uint64_t size)
     static char name[] = "up2";
     struct site *o = rig->other = calloc(1, sizeof *o);
     expect(o, "out of memory");
-    set_upstream(&o->settings, name, "2");
+    set_upstream(&o->settings, &o->counters, name, "2");
     disk_begin(&o->disk, size);
     oracle_begin(&o->oracle, &o->disk);
     sim_upstream_begin(&o->upstream, &o->disk, &o->oracle);
@@ -151,6 +152,22 @@ rig_repairs(void)
     u->has_block_size = u->rigid = true;
     u->minimum = u->preferred = DISK_BLOCK;
     rig->upstream_settings.policy.repair = true;
+}
+
+void
+rig_tls_clients(enum client_tls tls, enum sim_identity demands)
+{
+    rig->listener.tls = tls;
+    rig->listener.tls_context = fake_tls_new(false, demands);
+}
+
+void
+rig_tls_upstream(void)
+{
+    struct sim_upstream *u = &rig->upstream;
+    u->kind = KIND_FIXED;
+    u->tls = true;
+    rig->upstream_settings.tls = fake_tls_new(true, SIM_PEER);
 }
 
 struct export_settings *
@@ -279,6 +296,22 @@ collect(struct rig *r, unsigned i)
 }
 
 static void
+check_context(const struct tls_context *c)
+{
+    expect(!c || fake_tls_refs(c) == 1, "a context is still referred to");
+}
+
+static void
+check_upstream(const struct sim_upstream *u, struct upstream_counters *n)
+{
+    expect(!u->live, "%u connections to an upstream are left over", u->live);
+    uint64_t reached = atomic_load(&n->reached);
+    expect(reached <= u->connections, "upstream was reached %llu times, it says",
+           (unsigned long long)reached);
+    expect(!atomic_load(&n->down) || atomic_load(&n->failed), "down, and it never failed");
+}
+
+static void
 check_worker(struct rig *r, unsigned i)
 {
     const struct worker *w = r->workers[i];
@@ -310,10 +343,12 @@ rig_check(uint64_t allowed)
            (unsigned long long)sessions, r->n_clients);
     expect(atomic_load(&r->counters.active) == 0, "the listener counts active sessions");
     expect(atomic_load(&r->settings.refs) == 1, "settings are still referred to");
-    expect(!r->upstream.live, "%u upstream connections are left over", r->upstream.live);
+    check_context(r->listener.tls_context);
+    check_context(r->upstream_settings.tls);
+    check_upstream(&r->upstream, &r->upstream_counters);
     oracle_check_all(&r->oracle);
     if (r->other) {
-        expect(!r->other->upstream.live, "connections to the other upstream are left over");
+        check_upstream(&r->other->upstream, &r->other->counters);
         oracle_check_all(&r->other->oracle);
     }
     for (unsigned f = 0; f <= FORMAT_EXTENDED; f++)
@@ -342,6 +377,8 @@ rig_end(void)
     sim_upstream_end(&r->upstream);
     if (r->other)
         sim_upstream_end(&r->other->upstream);
+    tls_unref(r->listener.tls_context);
+    tls_unref(r->upstream_settings.tls);
     unsigned open = socks_clear();
     expect(!open, "%u connections were never closed", open);
     oracle_end(&r->oracle);

@@ -23,6 +23,7 @@ struct site {
     struct oracle oracle;
     struct sim_upstream upstream;
     struct upstream_settings settings;
+    struct upstream_counters counters;
 };
 
 #define EXPORTS_MAX 4
@@ -38,6 +39,7 @@ struct rig {
     struct worker *workers[RINGS_MAX];
     struct settings settings;
     struct upstream_settings upstream_settings;
+    struct upstream_counters upstream_counters;
     struct listener_settings listener;
     const struct listener_settings *shown_by[1];
     struct export_settings exports[EXPORTS_MAX];
@@ -70,6 +72,10 @@ void rig_begin(const char *scenario, uint64_t seed, uint64_t size, unsigned work
 struct site *rig_other(uint64_t size);
 // The first upstream has blocks of 4096 bytes and insists on them; block-size = repair is set.
 void rig_repairs(void);
+// The listener has TLS, and of its clients demands that they show who they are, or not.
+void rig_tls_clients(enum client_tls tls, enum sim_identity demands);
+// The first upstream is fixed newstyle, and reached by TLS only.
+void rig_tls_upstream(void);
 // An [export] section: clients' `name` is the export `upstream_name` of that upstream.
 struct export_settings *rig_export(const char *name, const struct upstream_settings *u,
                                    const char *upstream_name);

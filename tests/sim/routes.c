@@ -21,6 +21,8 @@ make_routes(bool alone)
     const struct upstream_settings *to[] = {&rig->upstream_settings, &rig->other->settings};
     for (unsigned i = 0; i < 2; i++) {
         any_upstream(u[i]);
+        if (i == 0 && chance_of(30))
+            rig_tls_upstream();
         rig_export(names[i], to[i], u[i]->kind == KIND_OLDSTYLE ? "" : u[i]->name);
     }
     if (alone)
@@ -47,6 +49,8 @@ wavering_plan(unsigned to, bool other_down)
     bool go = plan_speaks(&p) == FORMAT_EXTENDED || chance_of(70);
     p.names[p.n_steps] = names[to];
     p.steps[p.n_steps++] = go ? NBD_OPT_GO : NBD_OPT_EXPORT_NAME;
+    if (rig->listener.tls && chance_of(70))
+        any_starttls(&p);
     p.size_of = size_of;
     p.block_size = chance_of(50);
     p.requests = (unsigned)chance_between(1, 20);
@@ -72,6 +76,8 @@ scenario_routes(const char *scenario, uint64_t seed)
     rig_other(128 << 10);
     bool alone = chance_of(50), down = chance_of(15);
     make_routes(alone);
+    if (chance_of(30))
+        rig_tls_clients(CLIENT_TLS_ALLOW, SIM_NOBODY);
     rig->other->upstream.down = down;
     for (unsigned i = 0; i < 3; i++) {
         unsigned to = down ? 0 : (unsigned)chance_below(2);

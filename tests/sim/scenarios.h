@@ -31,8 +31,13 @@
     X("read-loss", scenario_read_loss, 180)                                                        \
     X("repair-traffic", scenario_repair_traffic, 200)                                              \
     X("repair-halves", scenario_repair_halves, 300)                                                \
+    X("lean", scenario_lean, 200)                                                                  \
     X("repair-cuts", scenario_repair_cuts, 1)                                                      \
-    X("routes", scenario_routes, 1500)
+    X("repair-lost", scenario_repair_lost, 60)                                                     \
+    X("routes", scenario_routes, 1500)                                                             \
+    X("tls", scenario_tls, 300)                                                                    \
+    X("tls-handshake", scenario_tls_handshake, 600)                                                \
+    X("tls-cuts", scenario_tls_cuts, 1)
 
 #define X(name, function, runs) void function(const char *scenario, uint64_t seed);
 SCENARIOS(X)
@@ -45,5 +50,7 @@ void any_handshake(struct client_plan *p);
 // The formats alone, of either, and base:allocation or not.
 void any_formats(struct sim_upstream *u);
 void any_format(struct client_plan *p);
+// A handshake with STARTTLS in it, somewhere; all that is before it is for nothing.
+void any_starttls(struct client_plan *p);
 
 #endif

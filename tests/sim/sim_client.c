@@ -34,11 +34,17 @@ enum wire_format
 plan_speaks(const struct client_plan *p)
 {
     enum wire_format f = FORMAT_SIMPLE;
-    for (unsigned i = 0; i < p->n_steps; i++)
-        if (p->steps[i] == NBD_OPT_EXTENDED_HEADERS)
-            return FORMAT_EXTENDED;
-        else if (p->steps[i] == NBD_OPT_STRUCTURED_REPLY)
+    bool heard = !p->tls_required; // what is said before TLS
+    for (unsigned i = 0; i < p->n_steps; i++) {
+        if (p->tls && p->steps[i] == NBD_OPT_STARTTLS) {
+            f = FORMAT_SIMPLE; // all is forgotten
+            heard = true;
+        } else if (heard && p->steps[i] == NBD_OPT_EXTENDED_HEADERS) {
+            f = FORMAT_EXTENDED;
+        } else if (heard && p->steps[i] == NBD_OPT_STRUCTURED_REPLY && f == FORMAT_SIMPLE) {
             f = FORMAT_STRUCTURED;
+        }
+    }
     return f;
 }
 
@@ -63,14 +69,7 @@ sim_client_plan(void)
 void
 sim_client_say(struct sim_client *c, const void *p, size_t n)
 {
-    if (c->out_len + n > c->out_cap) {
-        c->out_cap = 2 * (c->out_len + n);
-        c->out = realloc(c->out, c->out_cap);
-        expect(c->out, "out of memory");
-    }
-    if (n)
-        memcpy(c->out + c->out_len, p, n);
-    c->out_len += n;
+    queue_append(&c->line.out, p, n);
     c->queued += n;
 }
 
@@ -90,16 +89,19 @@ leave(struct sim_client *c)
 static bool
 may_be_broken_off(const struct sim_client *c)
 {
-    size_t left = c->in_len - c->in_head;
-    if (left < chunk_size(c->format))
-        return !left;
-    return reply_decode(c->in + c->in_head).type == status_chunk_type(c->format);
+    struct bytes left = queue_bytes(&c->line.in);
+    if (left.len < chunk_size(c->format))
+        return !left.len;
+    return reply_decode(left.p).type == status_chunk_type(c->format);
 }
 
 // The proxy closed the connection.
 static void
 closed(struct sim_client *c)
 {
+    bool farewell = !c->line.secure || c->line.tls.ended || c->sock->reset;
+    expect(farewell || c->plan.may_be_cut || c->sock->dead, "client %u: no farewell of TLS",
+           c->index);
     bool fine = c->disc_sent || c->plan.may_be_cut || c->sock->dead;
     expect(fine, "client %u: the proxy closed the connection, %u requests in flight", c->index,
            c->in_flight);
@@ -124,11 +126,45 @@ say_goodbye(struct sim_client *c)
 {
     uint8_t b[REQUEST_SIZE_MAX];
     if (c->plan.leave == LEAVE_EOF || c->state == CLIENT_OPTION) {
-        leave(c);
+        if (c->line.secure && chance_of(70))
+            sim_tls_farewell(&c->line.tls);
+        c->leaving = true;
     } else if (c->plan.leave == LEAVE_DISC) {
         request_encode(c->format, b, &(struct request){.type = NBD_CMD_DISC});
         sim_client_say(c, b, request_size(c->format));
         c->disc_sent = true;
+    }
+}
+
+// TLS -------------------------------------------------------------------------------------
+
+uint64_t
+sim_client_sent(const struct sim_client *c)
+{
+    if (!c->sock)
+        return 0;
+    return c->line.secure ? c->before + sim_tls_sent(&c->line.tls) : c->sock->peer->sent;
+}
+
+void
+sim_client_start_tls(struct sim_client *c)
+{
+    c->before = c->queued;
+    line_start_tls(&c->line, true, c->plan.trouble);
+}
+
+static void
+look_at_tls(struct sim_client *c, bool was_up)
+{
+    struct sim_tls *t = &c->line.tls;
+    expect(!t->failed || c->plan.may_be_cut, "client %u: TLS: %s", c->index, t->why);
+    if (t->failed) {
+        note("client %u: TLS: %s", c->index, t->why);
+        c->leaving = true; // behind its alert
+    } else if (!was_up && t->up && c->plan.trouble == TLS_PLAINTEXT) {
+        queue_append(&t->wire, "IHAVEOPT\0\0\0\3\0\0\0", 16);
+    } else if (!was_up && t->up) {
+        sim_client_next_option(c);
     }
 }
 
@@ -137,7 +173,7 @@ say_goodbye(struct sim_client *c)
 static bool
 may_send(const struct sim_client *c)
 {
-    return c->out_head < c->out_len && sock_room(c->sock) &&
+    return line_can_send(&c->line) && sock_room(c->sock) &&
            c->sock->peer->sent < c->plan.stalls_sent;
 }
 
@@ -161,7 +197,8 @@ can_run(struct actor *a)
     if (c->sock->closed)
         return true;
     return may_read(c) || may_send(c) || sim_client_can_issue(c) ||
-           (is_finished(c) && !c->disc_sent && c->plan.leave != LEAVE_STAY);
+           (c->leaving && !line_can_send(&c->line)) ||
+           (is_finished(c) && !c->disc_sent && !c->leaving && c->plan.leave != LEAVE_STAY);
 }
 
 static nstime
@@ -178,62 +215,52 @@ receive(struct sim_client *c)
 {
     static uint8_t bytes[1 << 20];
     ssize_t n = sock_recv(c->sock, bytes, sizeof bytes);
+    bool was_up = c->line.tls.up;
     if (n == -EAGAIN)
         return;
     if (n <= 0) {
         closed(c);
         return;
     }
-    if (c->in_head) {
-        memmove(c->in, c->in + c->in_head, c->in_len - c->in_head);
-        c->in_len -= c->in_head;
-        c->in_head = 0;
+    line_hear(&c->line, bytes, (size_t)n);
+    if (c->line.secure)
+        look_at_tls(c, was_up);
+}
+
+// One message, if it is whole.
+static bool
+parse_one(struct sim_client *c)
+{
+    struct bytes in = queue_bytes(&c->line.in);
+    bool was_secure = c->line.secure, more;
+    size_t used = 0;
+    if (c->state == CLIENT_GREETING)
+        more = sim_client_greeting(c, in, &used);
+    else if (c->state == CLIENT_OPTION)
+        more = sim_client_option_reply(c, in, &used);
+    else
+        more = sim_client_reply(c, in, &used);
+    queue_consume(&c->line.in, used);
+    if (c->line.secure != was_secure) {
+        line_hear_again(&c->line);
+        look_at_tls(c, false);
     }
-    if (c->in_len + (size_t)n > c->in_cap) {
-        c->in_cap = 2 * (c->in_len + (size_t)n);
-        c->in = realloc(c->in, c->in_cap);
-        expect(c->in, "out of memory");
-    }
-    memcpy(c->in + c->in_len, bytes, (size_t)n);
-    c->in_len += (size_t)n;
+    return more;
 }
 
 static void
 parse(struct sim_client *c)
 {
-    bool more = true;
-    while (more && c->in_head < c->in_len && c->state != CLIENT_LEFT) {
-        struct bytes in = bytes_of(c->in + c->in_head, c->in_len - c->in_head);
-        size_t used = 0;
-        if (c->state == CLIENT_GREETING)
-            more = sim_client_greeting(c, in, &used);
-        else if (c->state == CLIENT_OPTION)
-            more = sim_client_option_reply(c, in, &used);
-        else
-            more = sim_client_reply(c, in, &used);
-        c->in_head += used;
-    }
-    if (c->in_head == c->in_len)
-        c->in_head = c->in_len = 0;
+    while (queue_left(&c->line.in) && c->state != CLIENT_LEFT && parse_one(c))
+        ;
 }
 
 static void
 send_some(struct sim_client *c)
 {
-    while (may_send(c)) {
-        size_t n = c->out_len - c->out_head;
-        uint64_t left = c->plan.stalls_sent - c->sock->peer->sent;
-        ssize_t sent = sock_send(c->sock, c->out + c->out_head, n < left ? n : (size_t)left);
-        if (sent <= 0) {
-            c->out_head = c->out_len; // what comes next is read as usual
-            return;
-        }
-        c->out_head += (size_t)sent;
-        if (c->sock->closed)
-            return;
-    }
-    if (c->out_head == c->out_len)
-        c->out_head = c->out_len = 0;
+    while (may_send(c) && !c->sock->closed)
+        if (!line_send(&c->line, c->sock, c->plan.stalls_sent - c->sock->peer->sent))
+            return; // what comes next is read as usual
 }
 
 static void
@@ -262,10 +289,12 @@ run(struct actor *a)
     if (c->state != CLIENT_LEFT && !c->sock->closed && sim_client_can_issue(c))
         sim_client_issue(c);
     if (c->state != CLIENT_LEFT && !c->sock->closed && is_finished(c) && !c->disc_sent &&
-        c->plan.leave != LEAVE_STAY)
+        !c->leaving && c->plan.leave != LEAVE_STAY)
         say_goodbye(c);
     if (c->state != CLIENT_LEFT && !c->sock->closed)
         send_some(c);
+    if (c->leaving && !line_can_send(&c->line))
+        leave(c);
     if (c->state != CLIENT_LEFT && c->sock->closed)
         leave(c);
     if (c->plan.slow_reader && chance_of(5))
@@ -296,7 +325,6 @@ sim_client_free(struct sim_client *c)
     world_remove(&c->actor);
     if (c->sock && c->state != CLIENT_LEFT)
         sock_close(c->sock);
-    free(c->in);
-    free(c->out);
+    line_clear(&c->line);
     free(c);
 }

@@ -4,6 +4,7 @@
 #ifndef SIM_CLIENT_H
 #define SIM_CLIENT_H
 
+#include "line.h"
 #include "oracle.h"
 #include "sock.h"
 #include "world.h"
@@ -36,6 +37,9 @@ struct client_plan {
     bool other_context;                    // SET_META_CONTEXT asks for sim:other, too
     bool no_allocation;                    // and not for base:allocation
     uint16_t expected_flags;               // 0: not checked
+    bool tls;                              // the step STARTTLS is meant seriously
+    bool tls_required;                     // the listener insists on it
+    enum tls_trouble trouble;
 
     // Requests: a script, or so many by chance.
     const struct scripted *script;
@@ -80,15 +84,17 @@ struct sim_client {
     void (*connect)(struct sim_client *c); // sets `sock`
     enum client_state state;
 
-    uint8_t *in, *out;
-    size_t in_head, in_len, in_cap, out_head, out_len, out_cap;
-    uint64_t queued; // bytes ever put to `out`
+    struct line line;
+    uint64_t queued; // bytes ever put to its `out`
+    uint64_t before; // of them, in plaintext
+    bool leaving;    // when it has said what there is
     nstime wakes;    // when it thinks of the next request, or reads on
 
     // Agreed.
     unsigned step;
     enum wire_format format;
     bool allocation, other, was_refused;
+    uint32_t refusal; // the last one: an error of an option
     uint32_t allocation_id, other_id;
     const char *contexts_of;
     char listed[LISTED_MAX][32]; // names of the last LIST
@@ -117,7 +123,12 @@ void plan_format(struct client_plan *p, enum wire_format f, unsigned n, const ui
 // What a client that goes these steps will speak.
 enum wire_format plan_speaks(const struct client_plan *p);
 
+// How many of its bytes, as it counts them in `queued`, the proxy can know.
+uint64_t sim_client_sent(const struct sim_client *c);
+
 // Between its files.
+void sim_client_start_tls(struct sim_client *c);
+void sim_client_next_option(struct sim_client *c);
 void sim_client_say(struct sim_client *c, const void *p, size_t n);
 bool sim_client_greeting(struct sim_client *c, struct bytes in, size_t *used);
 bool sim_client_option_reply(struct sim_client *c, struct bytes in, size_t *used);

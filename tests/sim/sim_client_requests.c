@@ -18,7 +18,7 @@ bool
 sim_client_can_issue(const struct sim_client *c)
 {
     if (c->state != CLIENT_TRANSMISSION || c->disc_sent || c->sock->dead ||
-        c->in_flight >= c->plan.in_flight || c->out_len - c->out_head > (1u << 20))
+        c->in_flight >= c->plan.in_flight || queue_left(&c->line.out) > (1u << 20))
         return false;
     const struct scripted *s = next_scripted(c);
     if (s)
@@ -35,6 +35,7 @@ send_request(struct sim_client *c, const struct request *r)
     struct op *op =
         oracle_op(c->oracle, c->index, r->type, r->flags, (struct range){r->offset, r->length});
     op->cookie = r->cookie;
+    op->contextless = r->type == NBD_CMD_BLOCK_STATUS && !c->allocation && !c->other;
     request_encode(c->format, b, r);
     sim_client_say(c, b, request_size(c->format));
     if (r->type == NBD_CMD_WRITE) {

@@ -42,19 +42,14 @@ sim_upstream_cost(struct sim_upstream *u, double write_gbs, double zero_gbs, nst
 struct out
 conn_room(struct upstream_conn *c, size_t n)
 {
-    if (c->out_len + n > c->out_cap) {
-        c->out_cap = 2 * (c->out_len + n);
-        c->out = realloc(c->out, c->out_cap);
-        expect(c->out, "out of memory");
-    }
-    return out_of(c->out + c->out_len, n);
+    return out_of(queue_room(&c->line.out, n), n);
 }
 
 void
 conn_said(struct upstream_conn *c, const struct out *out)
 {
     expect(!out->full, "the model upstream said too much");
-    c->out_len += out->len;
+    c->line.out.len += out->len;
     c->said += out->len;
 }
 
@@ -72,24 +67,23 @@ stalled(const struct upstream_conn *c)
     return c->doomed && c->sent >= c->host->stalls_sent;
 }
 
+static bool
+may_send(const struct upstream_conn *c)
+{
+    return line_can_send(&c->line) && !c->sock->closed && sock_room(c->sock) && !stalled(c);
+}
+
 static void
 send_some(struct upstream_conn *c)
 {
-    while (c->out_head < c->out_len && !c->sock->closed && sock_room(c->sock) && !stalled(c)) {
-        size_t n = c->out_len - c->out_head;
-        if (c->doomed && n > c->host->stalls_sent - c->sent)
-            n = (size_t)(c->host->stalls_sent - c->sent);
-        ssize_t sent = sock_send(c->sock, c->out + c->out_head, n);
-        if (sent <= 0) {
-            c->out_head = c->out_len;
+    while (may_send(c)) {
+        uint64_t most = c->doomed ? c->host->stalls_sent - c->sent : UINT64_MAX;
+        size_t sent = line_send(&c->line, c->sock, most);
+        c->sent += sent;
+        c->host->sent_bytes += sent;
+        if (!sent)
             return;
-        }
-        c->out_head += (size_t)sent;
-        c->sent += (uint64_t)sent;
-        c->host->sent_bytes += (uint64_t)sent;
     }
-    if (c->out_head == c->out_len)
-        c->out_head = c->out_len = 0;
 }
 
 // Input -----------------------------------------------------------------------------------
@@ -108,6 +102,21 @@ may_read(const struct upstream_conn *c)
 }
 
 static void
+check_heard(struct upstream_conn *c, bool was_up, bool was_greeted)
+{
+    struct sim_upstream *u = c->host;
+    struct sim_tls *t = &c->line.tls;
+    expect(!u->tls || u->kind == KIND_FIXED, "the proxy speaks to a server that has no TLS");
+    expect(!c->refused, "the proxy has something to say without TLS");
+    expect(!t->failed || u->trouble, "TLS with the proxy: %s", t->why);
+    u->secured += !was_up && t->up;
+    if (!was_greeted && t->heard && u->trouble == TLS_PLAINTEXT)
+        queue_append(&t->wire, "\0\3\xe8\x89\4\x55\x65\xa9\0\0\0\5\0\0\0\1\0\0\0", 20);
+    if (t->failed)
+        c->state = CONN_ENDING;
+}
+
+static void
 receive(struct upstream_conn *c)
 {
     static uint8_t bytes[1 << 20];
@@ -122,18 +131,9 @@ receive(struct upstream_conn *c)
         return;
     }
     c->host->received_bytes += (uint64_t)n;
-    if (c->in_head) {
-        memmove(c->in, c->in + c->in_head, c->in_len - c->in_head);
-        c->in_len -= c->in_head;
-        c->in_head = 0;
-    }
-    if (c->in_len + (size_t)n > c->in_cap) {
-        c->in_cap = 2 * (c->in_len + (size_t)n);
-        c->in = realloc(c->in, c->in_cap);
-        expect(c->in, "out of memory");
-    }
-    memcpy(c->in + c->in_len, bytes, (size_t)n);
-    c->in_len += (size_t)n;
+    bool was_up = c->line.tls.up, was_greeted = c->line.tls.heard;
+    line_hear(&c->line, bytes, (size_t)n);
+    check_heard(c, was_up, was_greeted);
 }
 
 static bool
@@ -156,8 +156,8 @@ static void
 parse(struct upstream_conn *c)
 {
     bool more = true;
-    while (more && c->in_head < c->in_len && c->state != CONN_ENDING) {
-        struct bytes in = bytes_of(c->in + c->in_head, c->in_len - c->in_head);
+    while (more && queue_left(&c->line.in) && c->state != CONN_ENDING) {
+        struct bytes in = queue_bytes(&c->line.in);
         size_t used = 0;
         if (c->state == CONN_FLAGS)
             more = take_flags(c, in, &used);
@@ -165,10 +165,8 @@ parse(struct upstream_conn *c)
             more = conn_option(c, in, &used);
         else
             more = conn_request(c, in, &used);
-        c->in_head += used;
+        queue_consume(&c->line.in, used);
     }
-    if (c->in_head == c->in_len)
-        c->in_head = c->in_len = 0;
 }
 
 // Turns -----------------------------------------------------------------------------------
@@ -176,7 +174,7 @@ parse(struct upstream_conn *c)
 static bool
 has_reply(const struct upstream_conn *c)
 {
-    if (c->out_len - c->out_head >= OUT_ENOUGH)
+    if (queue_left(&c->line.out) >= OUT_ENOUGH)
         return false;
     for (const struct job *j = c->jobs; j; j = j->next)
         if (j->n_parts)
@@ -198,7 +196,7 @@ is_over(const struct upstream_conn *c)
 {
     if (c->lingers && c->jobs)
         return false;
-    return c->sock->closed || (c->state == CONN_ENDING && !c->jobs && c->out_head == c->out_len);
+    return c->sock->closed || (c->state == CONN_ENDING && !c->jobs && !line_can_send(&c->line));
 }
 
 static bool
@@ -207,9 +205,8 @@ can_run(struct actor *a)
     const struct upstream_conn *c = conn_of(a);
     if (is_over(c))
         return true;
-    return may_read(c) || is_due(c) || has_reply(c) ||
-           (c->out_head < c->out_len && sock_room(c->sock) && !stalled(c)) ||
-           (c->state == CONN_ENDING && c->out_head < c->out_len && c->sock->peer->closed);
+    return may_read(c) || is_due(c) || has_reply(c) || may_send(c) ||
+           (c->state == CONN_ENDING && line_can_send(&c->line) && c->sock->peer->closed);
 }
 
 static nstime
@@ -234,8 +231,7 @@ conn_free(struct upstream_conn *c)
     conn_jobs_end(c);
     sock_close(c->sock);
     world_remove(&c->actor);
-    free(c->in);
-    free(c->out);
+    line_clear(&c->line);
     free(c);
 }
 
@@ -263,15 +259,13 @@ run(struct actor *a)
         parse(c);
     notice_death(c);
     conn_jobs_due(c);
-    while (c->out_len - c->out_head < OUT_ENOUGH && conn_emit(c))
+    while (queue_left(&c->line.out) < OUT_ENOUGH && conn_emit(c))
         ;
     if (!c->sock->closed)
         send_some(c);
     notice_death(c);
-    if (c->sock->closed || c->sock->peer->closed || c->sock->reset)
-        c->out_head = c->out_len;
-    if (c->sock->dead)
-        c->out_head = c->out_len;
+    if (c->sock->closed || c->sock->peer->closed || c->sock->reset || c->sock->dead)
+        line_drop(&c->line);
     if (is_over(c))
         conn_free(c);
 }

@@ -5,6 +5,7 @@
 #define SIM_UPSTREAM_H
 
 #include "disk.h"
+#include "line.h"
 #include "oracle.h"
 #include "sock.h"
 #include "world.h"
@@ -42,6 +43,8 @@ struct sim_upstream {
     bool no_go, no_structured, no_meta, no_list; // options it does not know
     bool extended, only_extended;                // EXTENDED_HEADERS it has; and demands
     bool info_says_zero;                         // as nbd-server's INFO does
+    bool tls; // the proxy is to speak to it in TLS only, whether it can or not
+    enum tls_trouble trouble;
     bool has_block_size;
     bool rigid; // requests that are not aligned get EINVAL, whatever was promised
     uint32_t minimum, preferred, maximum;
@@ -66,7 +69,7 @@ struct sim_upstream {
     enum grain grain;
 
     // What was seen.
-    unsigned connections, live;
+    unsigned connections, live, secured;
     uint64_t commands[NBD_COMMANDS], fast_zeroes, sent_bytes, received_bytes;
     uint64_t most_in_flight, most_payload; // of one connection
     uint64_t begun[3];                     // connections in transmission, by format
@@ -101,14 +104,12 @@ struct upstream_conn {
     enum conn_state state;
     bool no_zeroes, doomed, asked;
     bool lingers; // broken, and what it had asked for is still to be done
+    struct line line;
+    bool refused; // STARTTLS, so that nothing may follow
     enum wire_format format;
     bool bound;          // was asked for its block sizes, and keeps to them
     unsigned n_contexts; // selected; ids are 7 and 8, base:allocation first
     bool allocation;
-    uint8_t *in;
-    size_t in_head, in_len, in_cap;
-    uint8_t *out;
-    size_t out_head, out_len, out_cap;
     uint64_t sent, said; // bytes that went out, and that were ever to go
     struct job *jobs;
     unsigned in_flight;

@@ -52,7 +52,9 @@ conn_greet(struct upstream_conn *c)
 void
 conn_expect_heard(const struct upstream_conn *c)
 {
-    expect(c->sock->peer->received == c->said, "the proxy talks before it has heard the answer");
+    uint64_t heard = c->sock->peer->received;
+    bool all = c->line.secure ? heard == c->sent && !line_can_send(&c->line) : heard == c->said;
+    expect(all, "the proxy talks before it has heard the answer");
 }
 
 // Answers -----------------------------------------------------------------------------------
@@ -232,10 +234,37 @@ format(struct upstream_conn *c, uint32_t option, struct bytes data)
     reply(c, option, NBD_REP_ACK, NULL, 0);
 }
 
+// The first thing that is asked, and all of what is ever asked in plaintext.
+static void
+starttls(struct upstream_conn *c, struct bytes data)
+{
+    const struct sim_upstream *u = c->host;
+    expect(u->tls && !c->line.secure && !data.len, "STARTTLS unwanted, twice or with data");
+    expect(c->sock->received == 4 + OPTION_HEADER, "the proxy said something besides STARTTLS");
+    c->refused = true;
+    switch (u->trouble) {
+    case TLS_DECLINED: reply_error(c, NBD_OPT_STARTTLS, NBD_REP_ERR_POLICY); return;
+    case TLS_UNANSWERED: return;
+    case TLS_ANSWERED_ELSE: reply(c, NBD_OPT_GO, NBD_REP_ACK, NULL, 0); return;
+    case TLS_ACK_WITH_DATA: reply(c, NBD_OPT_STARTTLS, NBD_REP_ACK, "data", 4); return;
+    default: break;
+    }
+    c->refused = false;
+    reply(c, NBD_OPT_STARTTLS, NBD_REP_ACK, NULL, 0);
+    if (u->trouble == TLS_INJECTED && chance_of(50))
+        conn_say(c, "x", 1);
+    else if (u->trouble == TLS_INJECTED)
+        reply(c, NBD_OPT_GO, NBD_REP_ERR_UNKNOWN, NULL, 0);
+    line_start_tls(&c->line, false, u->trouble);
+}
+
 static void
 answer(struct upstream_conn *c, uint32_t option, struct bytes data)
 {
+    expect(!c->host->tls || c->line.secure || option == NBD_OPT_STARTTLS,
+           "the proxy asked for option %u in plaintext", option);
     switch (option) {
+    case NBD_OPT_STARTTLS: starttls(c, data); break;
     case NBD_OPT_EXPORT_NAME: export_name(c, data); break;
     case NBD_OPT_ABORT:
         reply(c, option, NBD_REP_ACK, NULL, 0);
@@ -271,5 +300,6 @@ conn_option(struct upstream_conn *c, struct bytes in, size_t *used)
     if (option != NBD_OPT_ABORT)
         conn_expect_heard(c);
     answer(c, option, bytes_of(in.p + OPTION_HEADER, len));
+    expect(option != NBD_OPT_STARTTLS || in.len == *used, "the proxy speaks on behind STARTTLS");
     return true;
 }

@@ -2,6 +2,7 @@
 #include "ask.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,17 +12,30 @@
 #include <unistd.h>
 
 #define PROTOCOL_VERSION 1
-#define PATIENCE_SECONDS 10
 #define REPLY_MAX        (512u << 20)
 
+static void fail(struct answer *a, enum answer_kind kind, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static void
+fail(struct answer *a, enum answer_kind kind, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(a->error, sizeof a->error, fmt, ap);
+    va_end(ap);
+    a->kind = kind;
+}
+
 static int
-reach(const char *path, char *err, size_t errlen)
+reach(const char *path, unsigned seconds, struct answer *answer)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
-    struct timeval patience = {.tv_sec = PATIENCE_SECONDS};
+    struct timeval patience = {.tv_sec = seconds};
     if (strlen(path) >= sizeof a.sun_path) {
-        snprintf(err, errlen, "the socket's path is longer than the %zu bytes that it may have: %s",
-                 sizeof a.sun_path - 1, path);
+        fail(answer, ANSWER_STRANGE,
+             "the socket's path is longer than the %zu bytes that it may have: %s",
+             sizeof a.sun_path - 1, path);
         return -1;
     }
     memcpy(a.sun_path, path, strlen(path) + 1);
@@ -30,9 +44,10 @@ reach(const char *path, char *err, size_t errlen)
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) == 0 &&
         connect(fd, (struct sockaddr *)&a, sizeof a) == 0)
         return fd;
-    snprintf(err, errlen,
-             "no answer at %s: %s (is nbdzero-proxy running? -s SOCKET names another socket)", path,
-             strerror(errno));
+    // Who may not ask knows nothing of the daemon.
+    fail(answer, errno == EACCES || errno == EPERM || fd < 0 ? ANSWER_STRANGE : ANSWER_NONE,
+         "no answer at %s: %s (is nbdzero-proxy running? -s SOCKET names another socket)", path,
+         strerror(errno));
     if (fd >= 0)
         close(fd);
     return -1;
@@ -81,41 +96,47 @@ receive_line(int fd, size_t *len)
     return NULL;
 }
 
-static json_t *
-read_reply(const char *text, size_t len, char *err, size_t errlen)
+static void
+read_reply(const char *text, size_t len, struct answer *a)
 {
     json_error_t where;
     json_t *reply = json_loadb(text, len, 0, &where);
     const char *error = json_string_value(json_object_get(reply, "error"));
-    json_t *result = json_incref(json_object_get(reply, "result"));
-    if (!reply)
-        snprintf(err, errlen, "the reply is not JSON: %s", where.text);
-    else if (error)
-        snprintf(err, errlen, "nbdzero-proxy says: %s", error);
-    else if (!json_is_object(result))
-        snprintf(err, errlen, "the reply has no result: does another program own the socket?");
-    if (!json_is_object(result)) {
-        json_decref(result);
-        result = NULL;
+    json_t *result = json_object_get(reply, "result");
+    if (!reply) {
+        fail(a, ANSWER_STRANGE, "the reply is not JSON: %s", where.text);
+    } else if (error) {
+        fail(a, ANSWER_ERROR, "nbdzero-proxy says: %s", error);
+        a->faults = json_incref(json_object_get(reply, "faults"));
+    } else if (!json_is_object(result)) {
+        fail(a, ANSWER_STRANGE, "the reply has no result: does another program own the socket?");
+    } else {
+        a->result = json_incref(result);
     }
     json_decref(reply);
-    return result;
 }
 
-json_t *
-ask(const char *socket_path, const char *command, char *err, size_t errlen)
+void
+ask(const char *socket_path, const char *command, unsigned patience, struct answer *a)
 {
-    int fd = reach(socket_path, err, errlen);
+    *a = (struct answer){.kind = ANSWER_RESULT};
+    int fd = reach(socket_path, patience, a);
     if (fd < 0)
-        return NULL;
+        return;
     size_t len;
     char *line = send_request(fd, command) ? receive_line(fd, &len) : NULL;
-    json_t *result = NULL;
     if (line)
-        result = read_reply(line, len, err, errlen);
+        read_reply(line, len, a);
     else
-        snprintf(err, errlen, "no answer at %s: %s", socket_path, strerror(errno));
+        fail(a, ANSWER_NONE, "no answer at %s: %s", socket_path, strerror(errno));
     free(line);
     close(fd);
-    return result;
+}
+
+void
+answer_clear(struct answer *a)
+{
+    json_decref(a->result);
+    json_decref(a->faults);
+    a->result = a->faults = NULL;
 }

@@ -81,6 +81,37 @@ show_listeners(const json_t *snapshot)
     table_end(&t, table_width());
 }
 
+// How the last connect went, of those that have been tried.
+static const char *
+last_of(const json_t *u)
+{
+    if (json_is_true(json_object_get(u, "down")))
+        return "failed";
+    return number(u, "reached") ? "reached" : "-";
+}
+
+static void
+show_upstreams(const json_t *snapshot)
+{
+    static const struct column columns[] = {
+        {"UPSTREAM", LEFT, 8}, {"TLS", LEFT, 0},  {"REACHED", RIGHT, 0},
+        {"FAILED", RIGHT, 0},  {"LAST", LEFT, 0},
+    };
+    struct table t;
+    table_begin(&t, columns, sizeof columns / sizeof columns[0]);
+    size_t i;
+    json_t *u;
+    json_array_foreach(json_object_get(snapshot, "upstreams"), i, u)
+    {
+        table_cell(&t, "%s", text(u, "name"));
+        table_cell(&t, "%s", json_is_true(json_object_get(u, "tls")) ? "on" : "off");
+        cell_count(&t, u, "reached");
+        cell_count(&t, u, "failed");
+        table_cell(&t, "%s", last_of(u));
+    }
+    table_end(&t, table_width());
+}
+
 static void
 show_exports(const json_t *snapshot)
 {
@@ -109,12 +140,26 @@ show_exports(const json_t *snapshot)
     table_end(&t, table_width());
 }
 
+// The client's side; that to the upstream is as show_upstreams() has it. "TLSv1.3" becomes "1.3".
+static void
+cell_tls(struct table *t, const json_t *connection)
+{
+    const json_t *tls = json_object_get(connection, "tls");
+    const char *version = text(tls, "version");
+    if (!json_is_object(tls))
+        version = "off";
+    else if (strncmp(version, "TLSv", 4) == 0)
+        version += 4;
+    table_cell(t, "%s", version);
+}
+
 void
 view_connections(const json_t *snapshot)
 {
     static const struct column columns[] = {
-        {"ID", RIGHT, 6},  {"CLIENT", LEFT, 12},    {"LISTENER", LEFT, 8}, {"EXPORT", LEFT, 8},
-        {"AGE", RIGHT, 0}, {"IN-FLIGHT", RIGHT, 0}, {"IN", RIGHT, 0},      {"OUT", RIGHT, 0},
+        {"ID", RIGHT, 6},        {"CLIENT", LEFT, 12}, {"LISTENER", LEFT, 8},
+        {"TLS", LEFT, 3},        {"EXPORT", LEFT, 8},  {"AGE", RIGHT, 0},
+        {"IN-FLIGHT", RIGHT, 0}, {"IN", RIGHT, 0},     {"OUT", RIGHT, 0},
     };
     struct table t;
     table_begin(&t, columns, sizeof columns / sizeof columns[0]);
@@ -125,6 +170,7 @@ view_connections(const json_t *snapshot)
         table_cell(&t, "%llu", (unsigned long long)number(c, "id"));
         table_cell(&t, "%s", text(c, "client"));
         table_cell(&t, "%s", text(c, "listener"));
+        cell_tls(&t, c);
         cell_export(&t, c);
         table_cell(&t, "%s", units_duration((int64_t)time(NULL) - (int64_t)number(c, "since")).s);
         cell_count(&t, c, "in_flight");
@@ -140,6 +186,8 @@ view_show(const json_t *snapshot)
     print_head(snapshot);
     puts("");
     show_listeners(snapshot);
+    puts("");
+    show_upstreams(snapshot);
     puts("");
     show_exports(snapshot);
     puts("");

@@ -9,7 +9,7 @@ config_of(const char *text, struct faults *faults)
 {
     struct config_document doc = {0};
     config_document_parse(&doc, text, strlen(text), faults);
-    struct config *c = config_of_document(&doc, faults);
+    struct config *c = config_of_document(&doc, NULL, faults);
     config_document_clear(&doc);
     return c;
 }

@@ -30,7 +30,8 @@ Test(config, defaults_are_those_of_the_manual)
     cr_expect_str_eq(s->listeners[0].name, "main");
     cr_expect_eq(s->listeners[0].socket_mode, 0600);
     cr_expect_eq(s->listeners[0].upstream, &s->upstreams[0]);
-    cr_expect_eq(s->listeners[0].counters, &c->counters[0]);
+    cr_expect_not_null(s->listeners[0].counters);
+    cr_expect_not_null(s->upstreams[0].counters);
     const struct upstream_settings *u = &s->upstreams[0];
     cr_expect_eq(u->connect_timeout, 5 * NS_PER_SEC);
     cr_expect(!u->policy.read_only);
@@ -303,15 +304,6 @@ not_yet(const char *listen, const char *upstream, const char *more, unsigned lin
 
 Test(config, not_yet_supported)
 {
-    not_yet("tls = allow\n", "", "", 4);
-    not_yet("tls = require\n", "", "", 4);
-    not_yet("tls-certificates = /\n", "", "", 4);
-    not_yet("tls-psk-file = /dev/null\n", "", "", 4);
-    not_yet("tls-verify-peer = yes\n", "", "", 4);
-    not_yet("", "tls-certificates = /\n", "", 6);
-    not_yet("", "tls-psk-file = /dev/null\n", "", 6);
-    not_yet("", "tls-hostname = a\n", "", 6);
-    not_yet("", "tls-verify-peer = no\n", "", 6);
     not_yet("", "reconnect-timeout = 5s\n", "", 6);
     not_yet("", "scratch = 0:1M\n", "", 6);
     not_yet("", "write-zeroes = cheapest\n", "", 6);
@@ -321,9 +313,6 @@ Test(config, not_yet_supported)
     expect_only_fault(
         "[listen l]\naddress = systemd:x\nupstream = u\n[upstream u]\nuri = nbd://a\n", 2,
         "not yet supported");
-    expect_only_fault("[listen l]\naddress = 127.0.0.1:1\nupstream = u\n"
-                      "[upstream u]\nuri = nbds://a\n",
-                      5, "not yet supported");
 }
 
 Test(config, defaults_that_are_written_out_are_fine)
@@ -334,29 +323,32 @@ Test(config, defaults_that_are_written_out_are_fine)
     expect_fine(GOOD "reconnect-timeout = 0\n");
 }
 
-Test(config, key_files_must_be_readable)
+Test(config, counters_are_carried_over_by_name)
 {
     struct faults f = {0};
-    cr_expect_null(config_of(GOOD "tls-psk-file = /nonexistent/psk\n", &f));
-    cr_expect(has_fault(&f, GOOD_LINES + 1, "cannot read /nonexistent/psk"));
-    faults_clear(&f);
-}
-
-Test(config, parameters_of_a_uri_are_keys)
-{
-#define WITH(uri, keys)                                                                            \
-    "[listen l]\naddress = 127.0.0.1:1\nupstream = u\n[upstream u]\nuri = " uri "\n" keys
-    struct faults f = {0};
-    cr_expect_null(
-        config_of(WITH("nbds://a?tls-certificates=/x", "tls-certificates = /dev/null\n"), &f));
-    cr_expect(has_fault(&f, 5, "differs from the key in line 6"));
-    faults_clear(&f);
-    cr_expect_null(config_of(WITH("nbds://a?tls-verify-peer=0", "tls-verify-peer = yes\n"), &f));
-    cr_expect(has_fault(&f, 5, "differs from the key in line 6"));
-    faults_clear(&f);
-    cr_expect_null(config_of(WITH("nbds://a?tls-hostname=b", "tls-hostname = b\n"), &f));
-    cr_expect(!has_fault(&f, 5, "differs"));
-    faults_clear(&f);
+    struct config *old = config_of(TWO, &f), *new;
+    struct config_document doc = {0};
+    const char *text = "[upstream b]\nuri = nbd://c\n[upstream c]\nuri = nbd://d\n"
+                       "[listen c1]\naddress = 127.0.0.1:4\nupstream = c\n"
+                       "[listen a2]\naddress = 127.0.0.1:2\nupstream = b\n";
+    cr_assert_not_null(old);
+    config_document_parse(&doc, text, strlen(text), &f);
+    new = config_of_document(&doc, old, &f);
+    config_document_clear(&doc);
+    cr_assert_not_null(new);
+    const struct settings *before = old->settings, *after = new->settings;
+    cr_expect_eq(after->listeners[1].counters, before->listeners[1].counters);
+    cr_expect_eq(after->upstreams[0].counters, before->upstreams[1].counters);
+    for (unsigned i = 0; i < before->n_listeners; i++)
+        cr_expect_neq(after->listeners[0].counters, before->listeners[i].counters);
+    for (unsigned i = 0; i < before->n_upstreams; i++)
+        cr_expect_neq(after->upstreams[1].counters, before->upstreams[i].counters);
+    // A session of before that is still there counts on where it has begun.
+    struct listener_counters *gone = before->listeners[0].counters;
+    config_free(old);
+    atomic_fetch_add(&gone->active, 1);
+    cr_expect_eq(atomic_load(&gone->active), 1);
+    config_free(new);
 }
 
 Test(config, warnings_stop_nothing)

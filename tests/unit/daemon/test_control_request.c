@@ -14,13 +14,15 @@ refused(const char *text, const char *part)
     cr_expect(strstr(err, part), "%s: %s", text, err);
 }
 
-Test(control_request, the_one_command)
+Test(control_request, commands)
 {
     char err[512];
     const char *text = "{\"version\":1,\"command\":\"json\"}";
     cr_expect_eq(control_request_parse(text, strlen(text), err, sizeof err), CONTROL_JSON);
     text = " { \"command\" : \"json\", \"version\" : 1, \"more\" : [] } \r";
     cr_expect_eq(control_request_parse(text, strlen(text), err, sizeof err), CONTROL_JSON);
+    text = "{\"version\":1,\"command\":\"reload\"}";
+    cr_expect_eq(control_request_parse(text, strlen(text), err, sizeof err), CONTROL_RELOAD);
 }
 
 Test(control_request, each_fault_has_its_text)
@@ -37,7 +39,7 @@ Test(control_request, each_fault_has_its_text)
     refused("{\"version\":1}", "\"command\"");
     refused("{\"version\":1,\"command\":5}", "\"command\"");
     refused("{\"version\":1,\"command\":\"dance\\u001b\"}", "unknown command \"dance\\x1b\"");
-    refused("{\"version\":1,\"command\":\"reload\"}", "not yet supported");
+    refused("{\"version\":1,\"command\":\"drain\"}", "not yet supported");
 }
 
 Test(control_request, replies_are_lines)
@@ -53,4 +55,11 @@ Test(control_request, replies_are_lines)
     cr_expect_eq(len, strlen(line));
     free(line);
     json_decref(result);
+    json_t *refusal = json_pack("{s:s, s:[s]}", "error", "no", "faults", "a:1: b");
+    line = control_reply(refusal, &len);
+    cr_expect_str_eq(line, "{\"version\":1,\"error\":\"no\",\"faults\":[\"a:1: b\"]}\n");
+    cr_expect_eq(len, strlen(line));
+    free(line);
+    json_decref(refusal);
+    cr_expect_null(control_reply(NULL, &len), "there was no memory for it");
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Every key that users may rely on, and where its value comes from.
+#include "pki.h"
 #include "rig.h"
 #include "snapshot.h"
 
@@ -12,7 +13,7 @@
 
 static struct export_counters *part_a, *part_b;
 static struct worker_report reports[2];
-static struct connection_row row;
+static struct connection_row rows[2];
 static struct export_part parts[2];
 static struct export_description described;
 static struct config *config;
@@ -68,37 +69,57 @@ fill_description(void)
 static void
 take_snapshot(void)
 {
-    static const char *const addresses[] = {"127.0.0.1:4711", "[::1]:4712"};
+    static const char *const addresses[] = {"127.0.0.1:4711", "[::1]:4712", "[::1]:4713",
+                                            "[::1]:4714"};
     struct faults f = {0};
-    config = config_of(GOOD "[export disk]\nread-only = yes\n[export later]\nfast-zero = off\n"
-                            "[listen open]\naddress = [::1]:4712\n"
-                            "[export renamed]\nlisten = open\nupstream = storage\n"
-                            "upstream-export = later\n",
-                       &f);
+    char text[1024];
+    pki_open();
+    snprintf(text, sizeof text,
+             GOOD "[export disk]\nlisten = main\nread-only = yes\n"
+                  "[export later]\nlisten = main\nfast-zero = off\n"
+                  "[listen open]\naddress = [::1]:4712\n"
+                  "[export renamed]\nlisten = open\nupstream = storage\n"
+                  "upstream-export = later\n"
+                  "[listen secret]\naddress = [::1]:4713\nupstream = vault\ntls = require\n"
+                  "tls-certificates = %s\n"
+                  "[upstream vault]\nuri = nbds://localhost?tls-certificates=%s\n"
+                  "[listen shared]\naddress = [::1]:4714\nupstream = vault\ntls = allow\n"
+                  "tls-psk-file = %s\n",
+             pki.dir, pki.dir, pki.psk);
+    config = config_of(text, &f);
     cr_assert_not_null(config);
+    faults_clear(&f);
     fill_counters();
     fill_description();
-    row = (struct connection_row){.id = 7,
-                                  .client = "127.0.0.1:40000",
-                                  .listener = "main",
-                                  .upstream = "storage",
-                                  .export = "disk",
-                                  .transmission = true,
-                                  .since = NOW - 90 * NS_PER_SEC,
-                                  .in_flight = 3,
-                                  .bytes_from_client = 11,
-                                  .bytes_to_client = 22};
+    rows[0] = (struct connection_row){.id = 7,
+                                      .client = "127.0.0.1:40000",
+                                      .listener = "main",
+                                      .upstream = "storage",
+                                      .export = "disk",
+                                      .transmission = true,
+                                      .since = NOW - 90 * NS_PER_SEC,
+                                      .in_flight = 3,
+                                      .bytes_from_client = 11,
+                                      .bytes_to_client = 22};
+    rows[1] = (struct connection_row){
+        .id = 8,
+        .client_tls = {.version = "TLSv1.3", .cipher = "TLS_AES_128_GCM_SHA256", .peer = "alice"},
+        .upstream_tls = {.version = "TLSv1.2", .cipher = "ECDHE-ECDSA-AES256-GCM-SHA384"}};
     for (unsigned i = 0; i < 2; i++) {
         parts[i].export = described.export;
         reports[i] = (struct worker_report){.exports = &parts[i], .n_exports = 1, .memory = 1000};
     }
-    reports[0].connections = &row;
-    reports[0].n_connections = 1;
+    reports[0].connections = rows;
+    reports[0].n_connections = 2;
     reports[0].endings[END_CLIENT_DISC] = 2;
     reports[1].endings[END_CLIENT_DISC] = 3;
-    atomic_store(&config->counters[0].accepted, 6);
-    atomic_store(&config->counters[0].active, 1);
-    atomic_store(&config->counters[0].refused, 4);
+    struct listener_counters *counters = config->settings->listeners[0].counters;
+    atomic_store(&counters->accepted, 6);
+    atomic_store(&counters->active, 1);
+    atomic_store(&counters->refused, 4);
+    atomic_store(&config->settings->upstreams[0].counters->reached, 12);
+    atomic_store(&config->settings->upstreams[1].counters->failed, 13);
+    atomic_store(&config->settings->upstreams[1].counters->down, true);
     struct snapshot s = {.unix_now = 1700000000,
                          .ring_now = NOW,
                          .started = NOW - 600 * NS_PER_SEC,
@@ -121,6 +142,7 @@ free_snapshot(void)
 {
     json_decref(json);
     config_free(config);
+    pki_close();
 }
 
 TestSuite(snapshot, .init = take_snapshot, .fini = free_snapshot);
@@ -172,21 +194,68 @@ Test(snapshot, listeners)
     TEXT("listeners/0/upstream", "storage");
     TEXT("listeners/1/name", "open");
     NOTHING("listeners/1/upstream");
+    TEXT("listeners/2/tls", "require");
+    TEXT("listeners/3/tls", "allow");
+}
+
+Test(snapshot, upstreams)
+{
+    cr_assert_eq(json_array_size(at("upstreams")), 2);
+    TEXT("upstreams/0/name", "storage");
+    cr_expect(json_is_false(at("upstreams/0/tls")));
+    NUMBER("upstreams/0/reached", 12);
+    NUMBER("upstreams/0/failed", 0);
+    cr_expect(json_is_false(at("upstreams/0/down")));
+    TEXT("upstreams/1/name", "vault");
+    cr_expect(json_is_true(at("upstreams/1/tls")));
+    NUMBER("upstreams/1/reached", 0);
+    NUMBER("upstreams/1/failed", 13);
+    cr_expect(json_is_true(at("upstreams/1/down")));
+}
+
+// Seconds since 1970 of a certificate's end.
+static long long
+end_of(const struct identity *i)
+{
+    struct tm tm;
+    cr_assert_eq(ASN1_TIME_to_tm(X509_get0_notAfter(i->cert), &tm), 1);
+    return (long long)timegm(&tm);
+}
+
+Test(snapshot, certificates)
+{
+    // A PSK has no end, and no row.
+    cr_assert_eq(json_array_size(at("certificates")), 2);
+    TEXT("certificates/0/owner", "listen secret");
+    TEXT("certificates/0/file", "server-cert.pem");
+    NUMBER("certificates/0/not_after", end_of(&pki.server));
+    NOTHING("certificates/0/warning");
+    TEXT("certificates/1/owner", "upstream vault");
+    // The CA and what it has signed end at the same moment, or nearly so.
+    long long end = json_integer_value(at("certificates/1/not_after"));
+    cr_expect(end == end_of(&pki.ca) || end == end_of(&pki.alice), "%lld", end);
 }
 
 Test(snapshot, connections)
 {
-    cr_assert_eq(json_array_size(at("connections")), 1);
+    cr_assert_eq(json_array_size(at("connections")), 2);
     NUMBER("connections/0/id", 7);
     TEXT("connections/0/client", "127.0.0.1:40000");
     TEXT("connections/0/listener", "main");
     TEXT("connections/0/upstream", "storage");
     TEXT("connections/0/export", "disk");
     NOTHING("connections/0/tls");
+    NOTHING("connections/0/upstream_tls");
     NUMBER("connections/0/since", 1700000000 - 90);
     NUMBER("connections/0/in_flight", 3);
     NUMBER("connections/0/bytes_from_client", 11);
     NUMBER("connections/0/bytes_to_client", 22);
+    TEXT("connections/1/tls/version", "TLSv1.3");
+    TEXT("connections/1/tls/cipher", "TLS_AES_128_GCM_SHA256");
+    TEXT("connections/1/tls/peer", "alice");
+    TEXT("connections/1/upstream_tls/version", "TLSv1.2");
+    TEXT("connections/1/upstream_tls/cipher", "ECDHE-ECDSA-AES256-GCM-SHA384");
+    TEXT("connections/1/upstream_tls/peer", "");
 }
 
 Test(snapshot, an_export_that_was_seen)

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // nbdzero-stat: people's units, tables that fit, and what comes of a hostile or odd reply.
 #include "ask.h"
+#include "reload.h"
 #include "table.h"
 #include "units.h"
 #include "views.h"
 
 #include <criterion/criterion.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -156,6 +159,33 @@ Test(views, what_people_read)
     json_decref(s);
 }
 
+Test(views, tls_on_either_side)
+{
+    json_t *s = json_pack(
+        "{s:[{s:s, s:s}, {s:s, s:s}, {s:s, s:n}], s:[{s:s, s:b, s:i, s:i, s:b}, {s:s, s:b, s:i,"
+        " s:i, s:b}, {s:s, s:b}], s:[{s:i, s:{s:s}}, {s:i, s:n}, {s:i, s:{s:s}}]}",
+        "listeners", "name", "a", "tls", "require", "name", "b", "tls", "allow", "name", "c", "tls",
+        "upstreams", "name", "san", "tls", 1, "reached", 7, "failed", 2, "down", 0, "name", "nas",
+        "tls", 0, "reached", 1, "failed", 9, "down", 1, "name", "new", "tls", 1, "connections",
+        "id", 1, "tls", "version", "TLSv1.3", "id", 2, "tls", "id", 3, "tls", "version", "odd");
+    cr_assert_not_null(s);
+    char *text = printed(view_show, s);
+    cr_expect_not_null(strstr(text, "LISTENER  ADDRESS  TLS      UPSTREAM"), "%s", text);
+    cr_expect_not_null(strstr(text, "a         -        require  "), "%s", text);
+    cr_expect_not_null(strstr(text, "b         -        allow    "), "%s", text);
+    cr_expect_not_null(strstr(text, "c         -        off      "), "%s", text);
+    cr_expect_not_null(strstr(text, "UPSTREAM  TLS  REACHED  FAILED  LAST\n"
+                                    "san       on         7       2  reached\n"
+                                    "nas       off        1       9  failed\n"
+                                    "new       on         0       0  -\n"),
+                       "%s", text);
+    cr_expect_not_null(strstr(text, "\n 1  -       -         1.3  "), "%s", text);
+    cr_expect_not_null(strstr(text, "\n 2  -       -         off  "), "%s", text);
+    cr_expect_not_null(strstr(text, "\n 3  -       -         odd  "), "%s", text);
+    free(text);
+    json_decref(s);
+}
+
 // A server that says one thing to whoever comes.
 struct server {
     int fd;
@@ -176,8 +206,8 @@ serve(void *ctx)
     return NULL;
 }
 
-static json_t *
-ask_one_who_says(const char *says, char *err, size_t errlen)
+static void
+ask_one_who_says(const char *says, struct answer *answer)
 {
     struct server s = {.says = says};
     struct sockaddr_un a = {.sun_family = AF_UNIX};
@@ -187,44 +217,124 @@ ask_one_who_says(const char *says, char *err, size_t errlen)
     s.fd = socket(AF_UNIX, SOCK_STREAM, 0);
     cr_assert(bind(s.fd, (struct sockaddr *)&a, sizeof a) == 0 && listen(s.fd, 1) == 0);
     pthread_create(&s.thread, NULL, serve, &s);
-    json_t *result = ask(s.path, "json", err, errlen);
+    ask(s.path, "json", 10, answer);
     pthread_join(s.thread, NULL);
     cr_expect_str_eq(s.heard, "{\"version\":1,\"command\":\"json\"}\n");
     close(s.fd);
     unlink(s.path);
-    return result;
 }
 
 Test(ask, answers)
 {
-    char err[256] = "";
-    json_t *j = ask_one_who_says("{\"version\":1,\"result\":{\"pid\":5}}\n", err, sizeof err);
-    cr_expect_eq(json_integer_value(json_object_get(j, "pid")), 5);
-    json_decref(j);
+    struct answer a;
+    ask_one_who_says("{\"version\":1,\"result\":{\"pid\":5}}\n", &a);
+    cr_expect_eq(a.kind, ANSWER_RESULT);
+    cr_expect_eq(json_integer_value(json_object_get(a.result, "pid")), 5);
+    answer_clear(&a);
     static const struct {
         const char *says, *part;
+        enum answer_kind kind;
     } bad[] = {
-        {"{\"version\":1,\"error\":\"no such thing\"}\n", "no such thing"},
-        {"hello\n", "not JSON"},
-        {"{}\n", "no result"},
-        {"{\"result\":5}\n", "no result"},
-        {"[]\n", "no result"},
-        {"{\"version\":1,\"result\":{}}", "reset"}, // cut off
-        {"", "reset"},
+        {"{\"version\":1,\"error\":\"no such thing\"}\n", "no such thing", ANSWER_ERROR},
+        {"hello\n", "not JSON", ANSWER_STRANGE},
+        {"{}\n", "no result", ANSWER_STRANGE},
+        {"{\"result\":5}\n", "no result", ANSWER_STRANGE},
+        {"[]\n", "no result", ANSWER_STRANGE},
+        {"{\"version\":1,\"result\":{}}", "reset", ANSWER_NONE}, // cut off
+        {"", "reset", ANSWER_NONE},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        cr_expect_null(ask_one_who_says(bad[i].says, err, sizeof err), "%s", bad[i].says);
-        cr_expect(strstr(err, bad[i].part), "%s: %s", bad[i].says, err);
+        ask_one_who_says(bad[i].says, &a);
+        cr_expect_eq(a.kind, bad[i].kind, "%s", bad[i].says);
+        cr_expect_null(a.result);
+        cr_expect(strstr(a.error, bad[i].part), "%s: %s", bad[i].says, a.error);
+        answer_clear(&a);
     }
 }
 
 Test(ask, nobody_there)
 {
-    char err[256] = "", path[300];
-    cr_expect_null(ask("/nonexistent/control.sock", "json", err, sizeof err));
-    cr_expect(strstr(err, "/nonexistent/control.sock") && strstr(err, "No such file"), "%s", err);
+    struct answer a;
+    char path[300];
+    ask("/nonexistent/control.sock", "json", 10, &a);
+    cr_expect_eq(a.kind, ANSWER_NONE);
+    cr_expect(strstr(a.error, "/nonexistent/control.sock") && strstr(a.error, "No such file"), "%s",
+              a.error);
     memset(path, 'x', sizeof path - 1);
     path[sizeof path - 1] = '\0';
-    cr_expect_null(ask(path, "json", err, sizeof err));
-    cr_expect(strstr(err, "longer than"), "%s", err);
+    ask(path, "json", 10, &a);
+    cr_expect_eq(a.kind, ANSWER_STRANGE);
+    cr_expect(strstr(a.error, "longer than"), "%s", a.error);
+}
+
+Test(ask, somebody_who_says_nothing)
+{
+    struct sockaddr_un sun = {.sun_family = AF_UNIX};
+    snprintf(sun.sun_path, sizeof sun.sun_path, "/tmp/nbdzero-test-%d.sock", (int)getpid());
+    unlink(sun.sun_path);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    cr_assert(bind(fd, (struct sockaddr *)&sun, sizeof sun) == 0 && listen(fd, 1) == 0);
+    struct answer a;
+    ask(sun.sun_path, "json", 1, &a);
+    cr_expect_eq(a.kind, ANSWER_NONE);
+    cr_expect(strstr(a.error, "timed out"), "%s", a.error);
+    close(fd);
+    unlink(sun.sun_path);
+}
+
+// Who may not ask knows nothing.
+Test(ask, somebody_who_is_not_for_us)
+{
+    struct sockaddr_un sun = {.sun_family = AF_UNIX};
+    snprintf(sun.sun_path, sizeof sun.sun_path, "/tmp/nbdzero-test-%d.sock", (int)getpid());
+    unlink(sun.sun_path);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    cr_assert(bind(fd, (struct sockaddr *)&sun, sizeof sun) == 0 && listen(fd, 1) == 0);
+    cr_assert_eq(chmod(sun.sun_path, 0), 0);
+    uid_t me = geteuid();
+    if (me == 0)
+        cr_assert_eq(seteuid(65534), 0);
+    struct answer a;
+    ask(sun.sun_path, "json", 1, &a);
+    cr_assert_eq(seteuid(me), 0);
+    cr_expect_eq(a.kind, ANSWER_STRANGE);
+    cr_expect(strstr(a.error, "Permission denied"), "%s", a.error);
+    close(fd);
+    unlink(sun.sun_path);
+}
+
+static char *
+reload_text(const struct answer *a, bool errors)
+{
+    char *text = NULL, *other = NULL;
+    size_t len;
+    FILE *out = open_memstream(&text, &len), *rest = open_memstream(&other, &len);
+    reload_print(a, errors ? rest : out, errors ? out : rest);
+    fclose(out);
+    fclose(rest);
+    cr_expect_str_empty(other);
+    free(other);
+    return text;
+}
+
+Test(reload, what_people_read)
+{
+    struct answer a = {.result = json_pack("{s:[s, s], s:[s]}", "changes", "[listen a]: new",
+                                           "\x1b[2J", "warnings", "a.conf:1: mind")};
+    char *text = reload_text(&a, false);
+    cr_expect_str_eq(text, "reloaded\n[listen a]: new\n?[2J\nwarning: a.conf:1: mind\n");
+    free(text);
+    answer_clear(&a);
+    a.result = json_pack("{s:[]}", "changes");
+    text = reload_text(&a, false);
+    cr_expect_str_eq(text, "reloaded: nothing has changed\n");
+    free(text);
+    answer_clear(&a);
+    a = (struct answer){.kind = ANSWER_ERROR,
+                        .faults = json_pack("[s, i]", "a.conf:3: bad\n", 5),
+                        .error = "refused\x07"};
+    text = reload_text(&a, true);
+    cr_expect_str_eq(text, "a.conf:3: bad?\n?\nnbdzero-stat: refused?\n");
+    free(text);
+    answer_clear(&a);
 }

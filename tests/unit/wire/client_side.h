@@ -31,27 +31,39 @@ feed(void)
 }
 
 static inline void
-begin(uint32_t flags)
+begin_with_tls(uint32_t flags, enum client_tls tls)
 {
     said = out_of(said_bytes, sizeof said_bytes);
     in = out_of(in_bytes, sizeof in_bytes);
-    client_hs_begin(&hs, scratch, &said);
+    client_hs_begin(&hs, scratch, tls, &said);
     out_be32(&in, flags);
     if (flags <= 3)
         cr_assert_eq(feed(), CLIENT_HS_MORE);
 }
 
-// The machine has answered `option` with an ACK.
 static inline void
-expect_acked(uint32_t option)
+begin(uint32_t flags)
 {
-    cr_assert_eq(feed(), CLIENT_HS_ANSWERED);
+    begin_with_tls(flags, CLIENT_TLS_OFF);
+}
+
+// The machine has answered `option` with an ACK, and this is what it says of it.
+static inline void
+expect_acked_with(uint32_t option, enum client_hs_event event)
+{
+    cr_assert_eq(feed(), event);
     cr_expect_eq(hs.option.id, option);
     cr_assert_eq(said.len, 20);
     cr_expect_eq(get_be64(said.p), NBD_OPTION_REPLY_MAGIC);
     cr_expect_eq(get_be32(said.p + 8), option);
     cr_expect_eq(get_be32(said.p + 12), NBD_REP_ACK, "%#x", get_be32(said.p + 12));
     cr_expect_eq(get_be32(said.p + 16), 0);
+}
+
+static inline void
+expect_acked(uint32_t option)
+{
+    expect_acked_with(option, CLIENT_HS_ANSWERED);
 }
 
 // Begins with a client that has agreed on a format.
@@ -67,9 +79,9 @@ begin_in(enum wire_format f)
     cr_assert_eq(hs.format, f);
 }
 
-// The machine has answered `option` with this error and a text, and lives on.
+// The machine has answered `option` with this error and a text.
 static inline void
-expect_refused(uint32_t option, uint32_t error)
+expect_error(uint32_t option, uint32_t error)
 {
     cr_assert_eq(feed(), CLIENT_HS_ANSWERED);
     cr_expect_eq(hs.option.id, option);
@@ -78,6 +90,13 @@ expect_refused(uint32_t option, uint32_t error)
     cr_expect_eq(get_be32(said.p + 8), option);
     cr_expect_eq(get_be32(said.p + 12), error, "%#x", get_be32(said.p + 12));
     cr_expect_eq(get_be32(said.p + 16), said.len - 20);
+}
+
+// And lives on.
+static inline void
+expect_refused(uint32_t option, uint32_t error)
+{
+    expect_error(option, error);
     put_option(&in, NBD_OPT_LIST, LITERAL(""));
     cr_expect_eq(feed(), CLIENT_HS_OPTION, "alive");
     client_hs_ack(&hs, &said);

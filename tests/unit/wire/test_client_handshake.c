@@ -7,7 +7,7 @@ Test(client, greeting)
 {
     static const uint8_t greeting[] = "NBDMAGICIHAVEOPT\0\3";
     said = out_of(said_bytes, sizeof said_bytes);
-    client_hs_begin(&hs, scratch, &said);
+    client_hs_begin(&hs, scratch, CLIENT_TLS_OFF, &said);
     cr_assert_eq(said.len, 18);
     cr_expect_arr_eq(said.p, greeting, 18);
 }

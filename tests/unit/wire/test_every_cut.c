@@ -29,6 +29,24 @@ expect_same_at_every_cut(drive *run)
     transcript_free(&at_once);
 }
 
+static void
+drive_plain_client(struct bytes all, struct cut cut, struct transcript *t)
+{
+    drive_client(CLIENT_TLS_OFF, all, cut, t);
+}
+
+static void
+drive_client_with_tls(struct bytes all, struct cut cut, struct transcript *t)
+{
+    drive_client(CLIENT_TLS_ALLOW, all, cut, t);
+}
+
+static void
+drive_client_in_need_of_tls(struct bytes all, struct cut cut, struct transcript *t)
+{
+    drive_client(CLIENT_TLS_REQUIRE, all, cut, t);
+}
+
 Test(every_cut, client)
 {
     in = out_of(in_bytes, sizeof in_bytes);
@@ -49,7 +67,7 @@ Test(every_cut, client)
     put_option(&in, NBD_OPT_GO, LITERAL("\0\0\0\4disk\0\0trailing"));
     put_info_option(&in, NBD_OPT_GO, bytes_str("disk"), LITERAL("\0\1\0\3"));
     out_bytes(&in, LITERAL("transmission"));
-    expect_same_at_every_cut(drive_client);
+    expect_same_at_every_cut(drive_plain_client);
 }
 
 Test(every_cut, client_that_breaks_off)
@@ -59,7 +77,7 @@ Test(every_cut, client_that_breaks_off)
     put_option(&in, NBD_OPT_LIST, LITERAL(""));
     put_option(&in, NBD_OPT_EXPORT_NAME, LITERAL("di\0sk"));
     put_option(&in, NBD_OPT_LIST, LITERAL(""));
-    expect_same_at_every_cut(drive_client);
+    expect_same_at_every_cut(drive_plain_client);
 }
 
 Test(every_cut, client_with_extended_headers_that_names_an_export)
@@ -69,14 +87,53 @@ Test(every_cut, client_with_extended_headers_that_names_an_export)
     put_option(&in, NBD_OPT_EXTENDED_HEADERS, LITERAL(""));
     put_meta_option(&in, NBD_OPT_SET_META_CONTEXT, bytes_str("disk"), bytes_str("base:allocation"));
     put_option(&in, NBD_OPT_EXPORT_NAME, bytes_str("disk"));
-    expect_same_at_every_cut(drive_client);
+    expect_same_at_every_cut(drive_plain_client);
+}
+
+static void
+put_secured_conversation(void)
+{
+    put_option(&in, NBD_OPT_STARTTLS, LITERAL("data"));
+    put_option(&in, NBD_OPT_STARTTLS, LITERAL(""));
+    put_option(&in, NBD_OPT_STARTTLS, LITERAL(""));
+    put_meta_option(&in, NBD_OPT_SET_META_CONTEXT, bytes_str("disk"), bytes_str("base:"));
+    put_option(&in, NBD_OPT_STRUCTURED_REPLY, LITERAL(""));
+    put_meta_option(&in, NBD_OPT_SET_META_CONTEXT, bytes_str("disk"), bytes_str("base:allocation"));
+    put_info_option(&in, NBD_OPT_GO, bytes_str("disk"), LITERAL("\0\1\0\3"));
+    out_bytes(&in, LITERAL("transmission"));
+}
+
+Test(every_cut, client_that_starts_tls)
+{
+    in = out_of(in_bytes, sizeof in_bytes);
+    out_be32(&in, 3);
+    put_option(&in, NBD_OPT_EXTENDED_HEADERS, LITERAL(""));
+    put_meta_option(&in, NBD_OPT_SET_META_CONTEXT, bytes_str("disk"), bytes_str("base:allocation"));
+    put_secured_conversation();
+    expect_same_at_every_cut(drive_client_with_tls);
+}
+
+Test(every_cut, client_that_must_start_tls)
+{
+    in = out_of(in_bytes, sizeof in_bytes);
+    out_be32(&in, 3);
+    put_option(&in, NBD_OPT_EXTENDED_HEADERS, LITERAL(""));
+    put_option(&in, 0x7fff, LITERAL("a little data to be thrown away"));
+    put_info_option(&in, NBD_OPT_GO, bytes_str("disk"), LITERAL("\0\1\0\3"));
+    put_secured_conversation();
+    expect_same_at_every_cut(drive_client_in_need_of_tls);
+    in = out_of(in_bytes, sizeof in_bytes);
+    out_be32(&in, 3);
+    put_option(&in, NBD_OPT_LIST, LITERAL(""));
+    put_option(&in, NBD_OPT_EXPORT_NAME, LITERAL("disk"));
+    expect_same_at_every_cut(drive_client_in_need_of_tls);
 }
 
 static void
 drive_upstream_script(struct bytes all, struct cut cut, struct transcript *t)
 {
     // extended, structured, list, INFO, list meta, set meta, GO
-    drive_upstream(LITERAL("\x8\0\1\2\4\5\3"), all, cut, t);
+    drive_upstream(false, LITERAL("\x8\0\1\2\4\5\3"), all, cut, t);
 }
 
 static void
@@ -133,7 +190,7 @@ static void
 drive_upstream_by_name(struct bytes all, struct cut cut, struct transcript *t)
 {
     // GO, extended, abort: nothing that may be asked; then EXPORT_NAME
-    drive_upstream(LITERAL("\3\x8\7\6"), all, cut, t);
+    drive_upstream(false, LITERAL("\3\x8\7\6"), all, cut, t);
 }
 
 Test(every_cut, upstream_that_is_not_fixed)
@@ -147,4 +204,40 @@ Test(every_cut, upstream_that_is_not_fixed)
         out_bytes(&in, LITERAL("transmission"));
         expect_same_at_every_cut(drive_upstream_by_name);
     }
+}
+
+static void
+drive_upstream_with_tls(struct bytes all, struct cut cut, struct transcript *t)
+{
+    // list, EXPORT_NAME, abort: nothing that may be asked; then STARTTLS, extended, GO
+    drive_upstream(true, LITERAL("\1\6\7\x10\x8\3"), all, cut, t);
+}
+
+Test(every_cut, upstream_with_tls)
+{
+    in = out_of(in_bytes, sizeof in_bytes);
+    out_bytes(&in, LITERAL("NBDMAGICIHAVEOPT\0\3"));
+    put_reply(&in, NBD_OPT_STARTTLS, NBD_REP_ACK, LITERAL(""));
+    put_reply(&in, NBD_OPT_EXTENDED_HEADERS, NBD_REP_ERR_UNSUP, LITERAL("no"));
+    put_export_info(NBD_OPT_GO);
+    put_reply(&in, NBD_OPT_GO, NBD_REP_ACK, LITERAL(""));
+    out_bytes(&in, LITERAL("transmission"));
+    expect_same_at_every_cut(drive_upstream_with_tls);
+}
+
+Test(every_cut, upstream_without_tls_where_it_is_wanted)
+{
+    in = out_of(in_bytes, sizeof in_bytes);
+    out_bytes(&in, LITERAL("NBDMAGICIHAVEOPT\0\3"));
+    put_reply(&in, NBD_OPT_STARTTLS, NBD_REP_ERR_POLICY, LITERAL("not here"));
+    put_export_info(NBD_OPT_GO);
+    expect_same_at_every_cut(drive_upstream_with_tls);
+    in = out_of(in_bytes, sizeof in_bytes);
+    out_bytes(&in, LITERAL("NBDMAGIC\0\0\x42\x02\x81\x86\x12\x53"));
+    out_zeroes(&in, 136);
+    expect_same_at_every_cut(drive_upstream_with_tls);
+    in = out_of(in_bytes, sizeof in_bytes);
+    out_bytes(&in, LITERAL("NBDMAGICIHAVEOPT\0\2"));
+    out_zeroes(&in, 10);
+    expect_same_at_every_cut(drive_upstream_with_tls);
 }

@@ -31,15 +31,21 @@ feed(void)
 }
 
 static inline void
-begin_with(uint16_t flags)
+begin_with_tls(uint16_t flags, bool tls)
 {
     said = out_of(said_bytes, sizeof said_bytes);
     in = out_of(in_bytes, sizeof in_bytes);
     in_used = 0;
-    upstream_hs_begin(&hs, scratch);
+    upstream_hs_begin(&hs, scratch, tls);
     out_be64(&in, NBD_INIT_MAGIC);
     out_be64(&in, NBD_OPTION_MAGIC);
     out_be16(&in, flags);
+}
+
+static inline void
+begin_with(uint16_t flags)
+{
+    begin_with_tls(flags, false);
 }
 
 static inline void
@@ -96,6 +102,40 @@ expect_said(struct bytes what)
     cr_assert_not(said.full);
     cr_expect(bytes_equal(bytes_of(said.p, said.len), what));
     said.len = 0;
+}
+
+// Asks all that is not EXPORT_NAME. None of it may be written.
+static inline void
+ask_in_vain(void)
+{
+    struct bytes none = LITERAL(""), name = bytes_str("disk");
+    struct {
+        int state;
+        uint32_t asked;
+        struct upstream_export export;
+    } before = {hs.state, hs.asked, hs.export};
+    upstream_hs_ask_format(&hs, &said, FORMAT_EXTENDED);
+    upstream_hs_ask_format(&hs, &said, FORMAT_STRUCTURED);
+    upstream_hs_ask_list(&hs, &said);
+    upstream_hs_ask_info(&hs, &said, NBD_OPT_INFO, name, none);
+    upstream_hs_ask_info(&hs, &said, NBD_OPT_GO, name, none);
+    upstream_hs_ask_meta(&hs, &said, NBD_OPT_LIST_META_CONTEXT, name, 0, none, none);
+    upstream_hs_ask_meta(&hs, &said, NBD_OPT_SET_META_CONTEXT, name, 0, none, name);
+    upstream_hs_abort(&hs, &said);
+    expect_said(none);
+    cr_expect_eq(hs.state, before.state);
+    cr_expect_eq(hs.asked, before.asked);
+    cr_expect_eq(hs.export.known, before.export.known);
+    cr_expect_eq(hs.export.size, before.export.size);
+}
+
+static inline void
+name_in_vain(void)
+{
+    bool known = hs.export.known;
+    upstream_hs_ask_export_name(&hs, &said, bytes_str("disk"));
+    expect_said(LITERAL(""));
+    cr_expect_eq(hs.export.known, known);
 }
 
 #endif

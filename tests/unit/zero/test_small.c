@@ -52,45 +52,45 @@ Test(permit, one_an_address_two_a_process)
 
 Test(guard, holds_back_what_overlaps)
 {
-    int one, two;
+    uint64_t one = 1, two = 2;
     struct guards g = {0};
     struct range r = {.offset = 100, .length = 10};
-    guards_add(&g, &(struct guard){.export = &one, .probe = 1, .range = r});
-    cr_expect_null(guards_find(&g, &one, (struct range){90, 10}, 0, true));
-    cr_expect_not_null(guards_find(&g, &one, (struct range){90, 11}, 0, true));
-    cr_expect_not_null(guards_find(&g, &one, (struct range){109, 1}, 0, true));
-    cr_expect_null(guards_find(&g, &one, (struct range){110, 5}, 0, true));
-    cr_expect_null(guards_find(&g, &two, r, 0, true), "another export");
-    cr_expect_null(guards_find(&g, &one, r, 1, true), "the probe's own");
-    cr_expect_not_null(guards_find(&g, &one, r, 2, true));
+    guards_add(&g, &(struct guard){.storage = one, .probe = 1, .range = r});
+    cr_expect_null(guards_find(&g, one, (struct range){90, 10}, 0, true));
+    cr_expect_not_null(guards_find(&g, one, (struct range){90, 11}, 0, true));
+    cr_expect_not_null(guards_find(&g, one, (struct range){109, 1}, 0, true));
+    cr_expect_null(guards_find(&g, one, (struct range){110, 5}, 0, true));
+    cr_expect_null(guards_find(&g, two, r, 0, true), "another storage");
+    cr_expect_null(guards_find(&g, one, r, 1, true), "the probe's own");
+    cr_expect_not_null(guards_find(&g, one, r, 2, true));
 }
 
 Test(guard, reads_pass_where_only_writes_wait)
 {
-    int one;
+    uint64_t one = 1;
     struct guards g = {0};
     struct range r = {.offset = 100, .length = 10};
-    guards_add(&g, &(struct guard){.export = &one, .probe = 1, .range = r, .reads_pass = true});
-    cr_expect_null(guards_find(&g, &one, r, 0, false));
-    cr_expect_not_null(guards_find(&g, &one, r, 0, true));
-    guards_add(&g, &(struct guard){.export = &one, .probe = 2, .range = r});
-    cr_expect_not_null(guards_find(&g, &one, r, 0, false));
+    guards_add(&g, &(struct guard){.storage = one, .probe = 1, .range = r, .reads_pass = true});
+    cr_expect_null(guards_find(&g, one, r, 0, false));
+    cr_expect_not_null(guards_find(&g, one, r, 0, true));
+    guards_add(&g, &(struct guard){.storage = one, .probe = 2, .range = r});
+    cr_expect_not_null(guards_find(&g, one, r, 0, false));
 }
 
 Test(guard, one_chunk_a_probe)
 {
-    int one, two;
+    uint64_t one = 1, two = 2;
     struct guards g = {0};
     struct range r = {.offset = 0, .length = 10}, next = {.offset = 10, .length = 10};
-    guards_add(&g, &(struct guard){.export = &one, .probe = 1, .range = r});
-    guards_add(&g, &(struct guard){.export = &two, .probe = 2, .range = r});
-    guards_add(&g, &(struct guard){.export = &one, .probe = 1, .range = next});
+    guards_add(&g, &(struct guard){.storage = one, .probe = 1, .range = r});
+    guards_add(&g, &(struct guard){.storage = two, .probe = 2, .range = r});
+    guards_add(&g, &(struct guard){.storage = one, .probe = 1, .range = next});
     cr_expect_eq(g.n, 2);
-    cr_expect_null(guards_find(&g, &one, r, 0, true));
-    cr_expect_not_null(guards_find(&g, &one, next, 0, true));
+    cr_expect_null(guards_find(&g, one, r, 0, true));
+    cr_expect_not_null(guards_find(&g, one, next, 0, true));
     cr_expect(guards_remove(&g, 1));
     cr_expect(!guards_remove(&g, 1));
-    cr_expect_not_null(guards_find(&g, &two, r, 0, true));
+    cr_expect_not_null(guards_find(&g, two, r, 0, true));
     cr_expect(guards_remove(&g, 2));
     cr_expect_eq(g.n, 0);
 }

@@ -13,6 +13,7 @@
     X(END_CLIENT_BROKEN, "client-broken", 'c')         /* reset, or cannot be sent to */           \
     X(END_CLIENT_BREACH, "client-breach", 'c')         /* broke the protocol */                    \
     X(END_CLIENT_STALLED, "client-stalled", 'c')       /* io-timeout inside a message */           \
+    X(END_CLIENT_TLS, "client-tls-failed", 'c')        /* no TLS after STARTTLS, or it broke */    \
     X(END_HANDSHAKE_TIMEOUT, "handshake-timeout", 'c') /* handshake-timeout */                     \
     X(END_REFUSED_EXPORT, "refused-export", '-')       /* EXPORT_NAME that cannot be served */     \
     X(END_UPSTREAM_UNREACHABLE, "upstream-unreachable", 'u') /* EXPORT_NAME with upstream down */  \

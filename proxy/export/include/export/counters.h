@@ -43,6 +43,7 @@ struct export_counters {
         uint64_t by_writing; // zeroes (or pieces) served by WRITE
         uint64_t held;       // requests that waited for a guard
     } zeroes;
+    uint64_t repairs; // requests that were made whole blocks
     struct command_counters commands[COUNTED_COMMANDS];
 };
 

@@ -78,7 +78,7 @@ unsigned export_flush_failures(const struct export *e);
 
 // Decision 4: may base:allocation be asked, and what we learnt of its answers.
 bool export_status_usable(const struct export *e, nstime now);
-void export_status_lied(struct export *e);             // never believed again
+void export_status_lied(struct export *e);             // or may not last: never believed again
 void export_status_slow(struct export *e, nstime now); // not asked for 10 min
 
 // The workers of the process, so that they find each other for the guard: opaque here. Set before

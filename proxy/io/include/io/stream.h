@@ -93,7 +93,7 @@ uint64_t stream_unsent(const struct stream *s);
 // Has `ready` called in this turn (or the next, if called within it).
 void stream_nudge(struct stream *s);
 
-// When bytes last moved in each direction (ring time), for deadlines.
+// When bytes last moved in each direction through the socket (ring time), for deadlines.
 nstime stream_last_received(const struct stream *s);
 nstime stream_last_sent(const struct stream *s);
 // Totals, for statistics.

@@ -81,9 +81,15 @@ const struct tls_facts *stream_tls(const struct stream *s); // NULL: plain, or n
 // Why TLS broke the stream, a line without an end; NULL: TLS did not.
 const char *stream_tls_error(const struct stream *s);
 
+// Many programs leave without an alert that says why: what it probably was, and what to do. Of a
+// stream that is TLS, or was to be.
+const char *stream_tls_guess(const struct stream *s, char *buf, size_t cap);
+
 // The peer's end came without TLS's own farewell (close_notify): somebody between us may have cut
 // it. With this stream_ended() is true, too.
 bool stream_truncated(const struct stream *s);
+// And it came inside a record, which so is lost: the end of a message that was on its way.
+bool stream_ended_in_record(const struct stream *s);
 
 // What a peer that asks nothing but handshakes can take from the others of its ring: see
 // tls_hand.c.

@@ -7,8 +7,10 @@
 #include <base/bytes.h>
 #include <base/time.h>
 #include <io/address.h>
+#include <io/tls.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <wire/client_handshake.h>
 #include <zero/rules.h>
 
 // The keys that [upstream] gives and [export] may override.
@@ -18,9 +20,18 @@ struct policy {
     struct zero_rules zero;
 };
 
+// Counted by sessions as they dial. Owned by the daemon, outlives every settings.
+struct upstream_counters {
+    atomic_ullong reached; // greeted us, over TLS where that was asked for
+    atomic_ullong failed;  // could not be reached, or did not
+    atomic_bool down;      // the last that was tried failed
+};
+
 struct upstream_settings {
+    struct upstream_counters *counters;
     char *name;
     struct nbd_uri uri;
+    struct tls_context *tls; // a reference; NULL: plaintext
     nstime connect_timeout;
     struct policy policy;
 };
@@ -49,6 +60,8 @@ struct listener_settings {
     char *name;
     struct address address;
     unsigned socket_mode;
+    enum client_tls tls;
+    struct tls_context *tls_context;          // a reference; NULL where tls is off
     const struct upstream_settings *upstream; // NULL: only [export] sections are served
 };
 

@@ -33,12 +33,18 @@ void worker_drain(struct worker *w, nstime deadline, void (*drained)(void *ctx),
 
 // For statistics ------------------------------------------------------------
 
+// Of a side that speaks TLS; "" is plaintext. See struct tls_facts.
+struct tls_row {
+    char version[16], cipher[64], peer[256];
+};
+
 struct connection_row {
     uint64_t id;
     char client[ADDRESS_TEXT];
     char listener[64], upstream[64]; // configuration names
     char export[256];                // escaped; "" until it is known
     bool transmission;
+    struct tls_row client_tls, upstream_tls;
     nstime since; // ring time
     unsigned in_flight;
     uint64_t bytes_from_client, bytes_to_client;

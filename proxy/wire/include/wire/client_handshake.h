@@ -3,10 +3,11 @@
 // negotiation", "Option types"). Bytes in; events and bytes out; no socket, no clock.
 //
 // The machine answers by itself what needs no upstream: ABORT, STRUCTURED_REPLY and
-// EXTENDED_HEADERS (ACK: replies are translated, whatever upstream speaks), STARTTLS (POLICY: this
-// listener has no TLS), unknown and withdrawn options (UNSUP), malformed ones (INVALID), long ones
-// (drained, TOO_BIG). Everything else is handed to the caller as CLIENT_HS_OPTION, who must answer
-// it, at leisure, with exactly one final reply before feeding on.
+// EXTENDED_HEADERS (ACK: replies are translated, whatever upstream speaks), all that is said before
+// TLS where TLS is required (TLS_REQD), STARTTLS where there is none (POLICY), unknown and
+// withdrawn options (UNSUP), malformed ones (INVALID), long ones (drained, TOO_BIG). Everything
+// else is handed to the caller as CLIENT_HS_OPTION, who must answer it, at leisure, with exactly
+// one final reply before feeding on.
 #ifndef WIRE_CLIENT_HANDSHAKE_H
 #define WIRE_CLIENT_HANDSHAKE_H
 
@@ -21,11 +22,18 @@
 // still answered, and as much again in lesser blunders.
 #define CLIENT_HS_DRAINED (2ull * MAX_OPTION_DRAINED)
 
+// spec: "TLS support": NOTLS, SELECTIVETLS, FORCEDTLS.
+enum client_tls { CLIENT_TLS_OFF, CLIENT_TLS_ALLOW, CLIENT_TLS_REQUIRE };
+
 enum client_hs_event {
     CLIENT_HS_MORE,     // all input is consumed
     CLIENT_HS_OPTION,   // `option` waits for its answer; it points into the scratch
     CLIENT_HS_ANSWERED, // the machine has answered `option.id` itself: send `out` and feed the
                         // rest. A SET_META_CONTEXT answered so voids what an earlier one has set
+    CLIENT_HS_STARTTLS, // the ACK is in `out`. Where bytes have been received behind the option,
+                        // close without sending it. Otherwise send it, and what comes next is TLS.
+                        // The machine has forgotten all but the client's flags; forget, too, what
+                        // was learnt and agreed
     CLIENT_HS_ABORT,    // the client said ABORT, the ACK is in `out`: send it and close
     CLIENT_HS_BREACH,   // close without another byte; `breach` says why (a literal)
 };
@@ -45,6 +53,8 @@ struct client_handshake {
     const char *breach;
     int state;
     bool no_zeroes, fixed;
+    enum client_tls tls;
+    bool secure;             // STARTTLS has been acknowledged
     enum wire_format format; // what the client has been told ACK to
     bool done;               // GO or EXPORT_NAME has been answered well: transmission begins
     uint32_t options, options_allowed, listed;
@@ -56,7 +66,8 @@ struct client_handshake {
 };
 
 // Begins, and writes the 18 bytes of the greeting to `out`.
-void client_hs_begin(struct client_handshake *hs, uint8_t *scratch, struct out *out);
+void client_hs_begin(struct client_handshake *hs, uint8_t *scratch, enum client_tls tls,
+                     struct out *out);
 
 // Consumes input up to one event. `out` must have CLIENT_HS_OUT bytes free. Returns what it
 // consumed; after CLIENT_HS_OPTION the rest must not be fed before the answer, and what follows the

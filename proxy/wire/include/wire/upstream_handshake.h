@@ -65,21 +65,25 @@ struct upstream_handshake {
     int state;
     uint16_t server_flags; // of the handshake; oldstyle: the half of its flags that means nothing
     bool no_zeroes;
-    uint32_t asked;      // the option on the wire, or 0
-    uint32_t infos_seen; // bit i: information type i has come in this answer
+    bool wants_tls, secure; // STARTTLS is to be asked; it has been acknowledged
+    uint32_t asked;         // the option on the wire, or 0
+    uint32_t infos_seen;    // bit i: information type i has come in this answer
     uint32_t items;
     uint64_t item_bytes;
     uint32_t need, have;
     uint32_t reply_type, reply_len;
 };
 
-void upstream_hs_begin(struct upstream_handshake *hs, uint8_t *scratch);
+// `tls`: until STARTTLS has been asked and acknowledged nothing else may be asked, and a server
+// that is not fixed newstyle, and so has no STARTTLS, is a breach (spec: "TLS support": never fall
+// back).
+void upstream_hs_begin(struct upstream_handshake *hs, uint8_t *scratch, bool tls);
 
 // Consumes input up to one event. `out` must have UPSTREAM_HS_OUT bytes free: an oldstyle server
 // that says it has FLUSH is tried with one before it is ready, and what it says it has is dropped
-// where that is EINVAL. What `item` and `answer` point to is valid until the next call. An upstream
-// that talks unasked is a breach. What follows the ACK of GO or EXPORT_NAME, or an oldstyle
-// greeting, belongs to the transmission phase and is not consumed.
+// where it does not know the command. What `item` and `answer` point to is valid until the next
+// call. An upstream that talks unasked is a breach. What follows the ACK of GO or EXPORT_NAME, or
+// an oldstyle greeting, belongs to the transmission phase and is not consumed.
 size_t upstream_hs_feed(struct upstream_handshake *hs, const uint8_t *in, size_t len,
                         struct out *out, enum upstream_hs_event *event);
 
@@ -89,6 +93,9 @@ size_t upstream_hs_feed(struct upstream_handshake *hs, const uint8_t *in, size_t
 // (GO that is unsupported after extended headers is a breach, so that nobody needs to fall back
 // there.) `out` must have 16 bytes and the payload free.
 //
+// STARTTLS, first of all. Its ACK is consumed to the last byte: where any has been received behind
+// it, close. Otherwise what comes next is TLS.
+void upstream_hs_ask_tls(struct upstream_handshake *hs, struct out *out);
 // Asks for FORMAT_STRUCTURED or FORMAT_EXTENDED; `format` follows the ACK.
 void upstream_hs_ask_format(struct upstream_handshake *hs, struct out *out, enum wire_format f);
 void upstream_hs_ask_list(struct upstream_handshake *hs, struct out *out);

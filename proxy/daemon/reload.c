@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Files are read right here, on the thread that accepts connections and answers the control socket.
+// A file that does not come, on a file server that is gone, holds these up until it does; the
+// workers, and with them all I/O of connections that exist, are other threads, and never wait
+// for it.
+#include "reload.h"
+
+#include "config_changes.h"
+#include "files.h"
+#include "snapshot.h"
+
+#include <base/log.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CAUSE 800
+
+// Replies ---------------------------------------------------------------------------------
+
+// Each of the faults as a line; `warnings`: these only, or these not.
+static json_t *
+lines_of(const struct faults *f, const char *file, bool warnings)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < f->n; i++) {
+        char line[LOG_LINE_MAX], number[16] = "";
+        const struct fault *one = &f->list[i];
+        if (one->warning != warnings)
+            continue;
+        if (one->line)
+            snprintf(number, sizeof number, "%u:", one->line);
+        snprintf(line, sizeof line, "%s:%s %s", file, number, one->text);
+        json_array_append_new(list, snapshot_text(line));
+    }
+    return list;
+}
+
+static json_t *
+refuse(const struct reload *r, struct faults *f)
+{
+    char error[128];
+    const char *file = r->options->config;
+    faults_log(f, file);
+    snprintf(error, sizeof error, "reload refused: %zu fault%s; the running configuration stays",
+             f->errors, f->errors == 1 ? "" : "s");
+    log_error("%s", error);
+    return json_pack("{s:s, s:o}", "error", error, "faults", lines_of(f, file, false));
+}
+
+// Applying --------------------------------------------------------------------------------
+
+// All or nothing: the one thing that may still fail.
+static bool
+change_listeners(struct reload *r, const struct config *next, struct faults *f)
+{
+    char err[CAUSE];
+    const struct listener_settings *failed = NULL;
+    if (listeners_change(r->listeners, next, &failed, err, sizeof err))
+        return true;
+    const struct config_section *s =
+        config_section_find(&next->document, SECTION_LISTEN, failed->name);
+    fault_at(f, s ? s->values[KEY_LISTEN_ADDRESS].line : 0, "%s", err);
+    return false;
+}
+
+// What is logged from now on. What the reload itself has to say is logged if it would have been
+// before, or will be.
+static int
+change_log_level(const struct reload *r, const struct config *next, struct faults *f)
+{
+    const struct options *o = r->options;
+    int before = atomic_load(&log_threshold);
+    if (o->has_log_level && next->log_level != r->config->log_level)
+        warning_at(f, 0, "log-level has no effect: --log-level has precedence");
+    int level = o->has_log_level ? before : (int)next->log_level;
+    atomic_store(&log_threshold, level > before ? level : before);
+    return level;
+}
+
+// That the last connect failed says nothing of another place.
+static void
+forget_failures(const struct config *old, const struct config *next)
+{
+    for (unsigned i = 0; i < next->settings->n_upstreams; i++) {
+        const struct upstream_settings *u = &next->settings->upstreams[i];
+        if (config_upstream_moved(&old->document, &next->document, u->name))
+            atomic_store(&u->counters->down, false);
+    }
+}
+
+static bool
+has_tls(const struct settings *s)
+{
+    bool has = false;
+    for (unsigned i = 0; i < s->n_listeners; i++)
+        has |= s->listeners[i].tls_context != NULL;
+    for (unsigned i = 0; i < s->n_upstreams; i++)
+        has |= s->upstreams[i].tls != NULL;
+    return has;
+}
+
+static void
+note_change(void *ctx, const char *line)
+{
+    log_info("reload: %s", line);
+    json_array_append_new(ctx, snapshot_text(line));
+}
+
+static json_t *
+apply(struct reload *r, struct config *next, struct faults *f)
+{
+    const char *file = r->options->config;
+    json_t *changes = json_array();
+    int log_level = change_log_level(r, next, f);
+    config_changes(&r->config->document, &next->document, f, note_change, changes);
+    r->listeners->max_connections =
+        allowed_connections(next->max_connections, r->threads, next->settings->n_listeners);
+    forget_failures(r->config, next);
+    if (has_tls(next->settings))
+        note_change(changes, "certificates and PSK files have been read anew");
+    config_free(r->config);
+    r->config = next;
+    faults_log(f, file);
+    log_info("reloaded %s", file);
+    atomic_store(&log_threshold, log_level);
+    return json_pack("{s:{s:o, s:o}}", "result", "changes", changes, "warnings",
+                     lines_of(f, file, true));
+}
+
+json_t *
+reload_now(struct reload *r)
+{
+    if (r->ending) {
+        log_warn("reload refused: the process is ending");
+        return json_pack("{s:s}", "error", "reload refused: the process is ending");
+    }
+    struct faults f = {0};
+    struct config *next = config_reload(r->options->config, r->config, &f);
+    json_t *reply;
+    if (next && change_listeners(r, next, &f)) {
+        reply = apply(r, next, &f);
+    } else {
+        config_free(next);
+        reply = refuse(r, &f);
+    }
+    faults_clear(&f);
+    return reply;
+}
