@@ -11,13 +11,13 @@ from .rawclient import RawClient
 class Bystander:
     """Writes and reads back 4 KiB in a loop, on its own connection and at its own offset."""
 
-    def __init__(self, address, offset=512 << 10, slowest=5.0):
+    def __init__(self, address, offset=512 << 10, slowest=5.0, tls=None):
         self.slowest = slowest
         self.worst = 0.0
         self.turns = 0
         self.failure = None
         self._stop = threading.Event()
-        self._client = RawClient(address, timeout=30)
+        self._client = RawClient(address, timeout=30, tls=tls)
         self._client.start()
         self._offset = offset
         self._thread = threading.Thread(target=self._work, daemon=True)

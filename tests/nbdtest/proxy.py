@@ -17,7 +17,8 @@ SANITIZER = re.compile(r"(ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitize
 SANITIZER_ENV = {
     "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:detect_stack_use_after_return=1",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
-    "TSAN_OPTIONS": "halt_on_error=0:second_deadlock_stack=1",
+    "TSAN_OPTIONS": "halt_on_error=0:second_deadlock_stack=1:suppressions="
+                    + os.path.join(paths.TREE, "tests", "tsan.supp"),
 }
 # 2026-01-31 12:00:00.000 warn what happened
 LEVEL = re.compile(r"(?:\S+ \S+ )?(error|warn|info|debug) ")
@@ -56,8 +57,9 @@ def dashes(keys):
 class Proxy:
     """A running nbdzero-proxy with one listener for each upstream.
 
-    upstreams: {name: URI or (URI, {key: value})}; tcp: a host for the listeners; keys of [proxy] and,
-    for every upstream, of [upstream] are given with underscores: threads=1, fast_zero="never".
+    upstreams: {name: URI or (URI, {key: value}) or (URI, {key: value}, {key: value} of [listen])};
+    tcp: a host for the listeners; keys of [proxy] and, for every upstream, of [upstream] are given with
+    underscores: threads=1, fast_zero="never".
     listeners: {name: {key: value}} of further [listen] sections; exports: the same of [export]."""
 
     def __init__(self, folder, processes, upstreams, tcp=None, extra="", files=None, env=None,
@@ -73,8 +75,9 @@ class Proxy:
         sections = [self._proxy_section(keys)]
         common = {k: v for k, v in keys.items() if k not in PROXY_KEYS}
         for name, upstream in upstreams.items():
-            uri, own = upstream if isinstance(upstream, tuple) else (upstream, {})
-            sections.append(self._listen_section(name, tcp, {"upstream": name}))
+            given = upstream if isinstance(upstream, tuple) else (upstream,)
+            uri, own, listen = (*given, {}, {})[:3]
+            sections.append(self._listen_section(name, tcp, {"upstream": name, **dashes(listen)}))
             sections.append(section(f"upstream {name}", {"uri": uri, **common, **dashes(own)}))
         sections += [self._listen_section(name, tcp, dashes(own))
                      for name, own in (listeners or {}).items()]

@@ -2,10 +2,12 @@
 """A client that can say anything: it sends what the test wants and returns what came back."""
 import collections
 import socket
+import ssl
 import struct
 import time
 
 from . import wire
+from .tls import TlsSocket
 
 OptionReply = collections.namedtuple("OptionReply", "option kind payload")
 Reply = collections.namedtuple("Reply", "cookie error payload")
@@ -18,9 +20,9 @@ class Closed(AssertionError):
 
 
 class RawClient:
-    """One connection; every wait ends after `timeout` seconds."""
+    """One connection; every wait ends after `timeout` seconds. tls: a context for start()."""
 
-    def __init__(self, address, timeout=10, receive_buffer=None):
+    def __init__(self, address, timeout=10, receive_buffer=None, tls=None):
         family = socket.AF_UNIX
         if not isinstance(address, str):
             family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
@@ -29,6 +31,7 @@ class RawClient:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.sock.settimeout(timeout)
         self.sock.connect(address)
+        self.tls = tls
         self.format = "simple"  # what has been agreed: simple, structured or extended
         self.contexts = {}      # of start(): {name: id}
         self.offsets = {}       # extended: what each chunk must repeat, {cookie: offset}
@@ -100,6 +103,32 @@ class RawClient:
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.sock.close()
 
+    # TLS ------------------------------------------------------------------------
+
+    def starttls(self, context=None, **options):
+        """STARTTLS that must succeed; options are those of TlsSocket."""
+        assert self.final(wire.STARTTLS) == wire.ACK
+        self.secure(context, **options)
+
+    def secure(self, context=None, **options):
+        """TLS from here on, whatever was said before. Nothing that was agreed in plaintext holds."""
+        self.sock = TlsSocket(self.sock, context or self.tls, **options)
+        self.format, self.contexts = "simple", {}
+        self.sock.handshake()
+
+    def refused(self, context=None, **options):
+        """TLS that the other side must refuse: after STARTTLS, or now that it is up. Its alert's name."""
+        try:
+            if not isinstance(self.sock, TlsSocket):
+                self.starttls(context, **options)
+            data = self.sock.recv(1)  # TLS 1.3: a client's handshake ends before it is judged
+        except ssl.SSLError as e:
+            return e.reason
+        except (ConnectionResetError, BrokenPipeError):
+            return "RESET"
+        assert not data, f"served: {data}"
+        return self.sock.ended.upper()
+
     # Handshake ----------------------------------------------------------------
 
     def greet(self, flags=3):
@@ -167,6 +196,8 @@ class RawClient:
     def start(self, name="", structured=False, queries=(), infos=(), fmt=None):
         """A whole good handshake."""
         self.greet()
+        if self.tls:
+            self.starttls()
         self.agree(fmt or ("structured" if structured else "simple"))
         if queries:
             self.contexts = self.set_meta(name, queries)

@@ -4,12 +4,14 @@
 Each misbehaviour is a subclass in its test's file; `events` records everything that arrived."""
 import collections
 import socket
+import ssl
 import struct
 import threading
 import time
 
 from . import wire
-from .process import wait_until
+from .process import free_port, wait_until
+from .tls import TlsSocket
 
 Request = collections.namedtuple("Request", "command flags cookie offset length payload")
 
@@ -29,6 +31,8 @@ class Connection:
         self.format = "simple"  # or structured, or extended
         self.no_zeroes = False
         self.contexts = {}
+        self.secure = False
+        self.plain = bytearray()  # what was received before TLS
 
     @property
     def chunked(self):
@@ -58,6 +62,8 @@ class Connection:
             if not piece:
                 raise Gone
             data += piece
+            if not self.secure:
+                self.plain += piece
         return bytes(data)
 
     def send(self, *parts):
@@ -72,6 +78,12 @@ class Connection:
         except OSError:
             pass
         self.sock.close()
+
+    def starttls(self, context, **options):
+        """TLS from here on, and as if the connection had just begun; options are those of TlsSocket."""
+        self.sock = TlsSocket(self.sock, context, server_side=True, **options)
+        self.secure, self.format, self.contexts = True, "simple", {}
+        self.sock.handshake()
 
     def wait_closed(self):
         """Reads and forgets until the proxy closes."""
@@ -97,6 +109,8 @@ class ModelUpstream:
     exports = None             # {name: description}; None: every name, and "" is listed
     known_contexts = {"base:allocation": 7}
     block_size = None  # (minimum, preferred, maximum)
+    tls = None         # a context: STARTTLS is demanded
+    tcp = None         # a host to listen at, instead of a Unix socket
 
     def __init__(self, folder, **overrides):
         for name, value in overrides.items():
@@ -107,23 +121,34 @@ class ModelUpstream:
         self.formats = []      # of each transmission that began
         self.failures = []
         self.open_connections = []
+        self.connections = []  # all there ever were
+        self.tls_failures = []  # what TLS has said of each that failed
         self.accepted = 0
-        self.path = f"{folder}/model{id(self):x}"
-        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.listener.bind(self.path)
-        self.listener.listen(64)
+        if self.tcp:
+            self.listener = socket.create_server(
+                (self.tcp, free_port(self.tcp)), backlog=64,
+                family=socket.AF_INET6 if ":" in self.tcp else socket.AF_INET)
+        else:
+            self.path = f"{folder}/model{id(self):x}"
+            self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self.listener.bind(self.path)
+            self.listener.listen(64)
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
     def uri(self):
-        return f"nbd+unix:///?socket={self.path}"
+        scheme = "nbds" if self.tls else "nbd"
+        if not self.tcp:
+            return f"{scheme}+unix:///?socket={self.path}"
+        host, port = self.listener.getsockname()[:2]
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
     def requests(self, command=None):
         return [e for e in self.events
                 if isinstance(e, Request) and command in (None, e.command)]
 
     def options(self, number):
-        return [e[2] for e in self.events if not isinstance(e, Request) and e[1] == number]
+        return [e[2] for e in self.events if e[0] == "option" and e[1] == number]
 
     def wait_requests(self, n, command=None, timeout=5):
         wait_until(lambda: len(self.requests(command)) >= n, timeout, f"{n} requests upstream")
@@ -151,6 +176,7 @@ class ModelUpstream:
             self.accepted += 1
             c = Connection(sock, self.accepted)
             self.open_connections.append(c)
+            self.connections.append(c)
             threading.Thread(target=self._run, args=(c,), daemon=True).start()
 
     def _run(self, c):
@@ -158,6 +184,8 @@ class ModelUpstream:
             self.session(c)
         except Gone:
             pass
+        except ssl.SSLError as e:
+            self.tls_failures.append(e.reason)
         except Exception as e:  # pylint: disable=broad-except
             self.failures.append(repr(e))
         finally:
@@ -200,7 +228,12 @@ class ModelUpstream:
 
     def option(self, c, number, data):
         """Answers one option; true when transmission begins."""
-        if number in self.lacks:
+        if number == wire.STARTTLS and self.tls and not c.secure:
+            assert not data and c.format == "simple", "STARTTLS is not the first option"
+            self.starttls(c)
+        elif self.tls and not c.secure:
+            self.refuse(c, number, wire.ERR_TLS_REQD)
+        elif number in self.lacks:
             self.refuse(c, number, wire.ERR_UNSUP)
         elif number == wire.EXTENDED_HEADERS and self.has_extended:
             c.format = "extended"
@@ -230,6 +263,10 @@ class ModelUpstream:
         else:
             self.refuse(c, number, wire.ERR_UNSUP)
         return False
+
+    def starttls(self, c):
+        self.ack(c, wire.STARTTLS)
+        c.starttls(self.tls)
 
     def knows(self, name):
         return self.exports is None or name.decode() in self.exports

@@ -103,14 +103,15 @@ class Servers:
         process.wait_ready(lambda: accepts(address))
         return Upstream(process, address, export, image)
 
-    def nbd_server(self, exports, tcp=None, settings=""):
-        """nbd-server with {name: file}; the first export is the one that the URI names."""
+    def nbd_server(self, exports, tcp=None, settings="", generic=""):
+        """nbd-server with {name: file}; the first export is the one that the URI names. generic: further
+        lines of its first section, settings: of each export's."""
         address = self._address(tcp)
         conf, pidfile = self._path("conf"), self._path("pid")
         with open(conf, "w", encoding="ascii") as f:
             where = f"unixsock = {address}" if isinstance(address, str) else \
                 f"listenaddr = {address[0]}\nport = {address[1]}"
-            f.write(f"[generic]\n{where}\nallowlist = true\n")
+            f.write(f"[generic]\n{where}\nallowlist = true\n{generic}\n")
             for name, path in exports.items():
                 f.write(f"[{name}]\nexportname = {path}\nflush = true\nfua = true\n{settings}\n")
         # nbd-server forks a child for each client only as a daemon of its own session: it is found by

@@ -3,8 +3,10 @@
 does not, and who must be served all the time."""
 import pytest
 
+from nbdtest import forge, wire
 from nbdtest.proxy import PROXY_KEYS
 from nbdtest.rawserver import ModelUpstream
+from tls_world import World
 
 
 class Stage:
@@ -25,19 +27,41 @@ class Stage:
         return self._raw(self.address, **kwargs)
 
 
+@pytest.fixture(scope="session")
+def world(tmp_path_factory):
+    """Certificates, right and wrong: see tls_world.py."""
+    return World(tmp_path_factory.mktemp("world"))
+
+
 @pytest.fixture
 def stage(model, servers, start_proxy, bystander, raw):
     """stage(Kind, ...): misbehaviour goes by the first listener, the bystander by the second. With
     one worker both live on the same thread, which is the strictest neighbourhood. Keys of [proxy] are
-    for both, those of [upstream] for the scripted one."""
-    def set_up(kind=ModelUpstream, overrides=None, watch=True, files=None, **keys):
+    for both, those of [upstream] and `listen` for the scripted one."""
+    def set_up(kind=ModelUpstream, overrides=None, watch=True, files=None, listen=None, tcp=None,
+               **keys):
         upstream = model(kind, **(overrides or {}))
         good = servers.nbdkit("memory", "1M")
         own = {k: v for k, v in keys.items() if k.replace("_", "-") not in PROXY_KEYS}
         common = {k: v for k, v in keys.items() if k not in own}
-        proxy = start_proxy({"main": (upstream.uri, own), "good": good.uri}, files=files,
-                            **{"threads": 1, **common})
+        proxy = start_proxy({"main": (upstream.uri, own, listen or {}), "good": good.uri},
+                            files=files, tcp=tcp, **{"threads": 1, **common})
         if watch:
             bystander(proxy.listens["good"].address)
         return Stage(proxy, upstream, good, raw)
     return set_up
+
+
+@pytest.fixture
+def forger(stage, world, folder):
+    """forger(version): a stage, and a client of it in transmission whose TLS records are made by hand."""
+    def make(version, **settings):
+        s = stage(listen=world.listen(), **settings)
+        c = s.client()
+        c.greet()
+        assert c.final(wire.STARTTLS) == wire.ACK
+        c.sock = forge.Forger(c.sock, forge.context(version, f"{folder}/keylog"))
+        c.sock.handshake()
+        c.go()
+        return s, c
+    return make

@@ -7,13 +7,14 @@ import time
 
 import pytest
 
-from block_size_helpers import BLOCK, FORMATS, Blocks, SlowRead, check_write, repaired
+from block_size_helpers import BLOCK, FORMATS, Blocks, SlowRead, check_write, check_zero, repaired
 from nbdtest import wire
 from nbdtest.data import pattern
 from nbdtest.process import wait_until
 from nbdtest.rawserver import ModelUpstream
 
 __all__ = ["repaired"]  # a fixture
+MIB = 1 << 20
 
 
 # Who is bound, and who is not ------------------------------------------------------------------
@@ -52,6 +53,64 @@ def test_without_a_minimum_nothing_is_repaired(repaired):
     c.start()
     assert c.write(100, b"x" * 50) == 0
     assert [r[3:5] for r in s.upstream.requests()] == [(100, 50)]
+
+
+class WantsToBeAsked(Blocks):
+    """Is not opened by who does not ask for block sizes."""
+
+    def answer_go(self, c, number, data):
+        if struct.pack(">H", wire.INFO_BLOCK_SIZE) in data[-8:]:
+            super().answer_go(c, number, data)
+        else:
+            self.refuse(c, number, wire.ERR_BLOCK_SIZE_REQD)
+
+
+def test_info_asks_what_go_asks(repaired):
+    s = repaired(WantsToBeAsked)
+    c = s.client()
+    c.greet()
+    infos = c.go(number=wire.INFO).infos
+    assert wire.INFO_BLOCK_SIZE not in infos  # the client is not bound, and does not hear of it
+    c.go()
+    check_write(s, c, 100, b"x")
+
+
+def test_scouts_ask_for_block_sizes_too(repaired):
+    """INFO says size 0, so that GO must be asked on a connection of its own."""
+    class SizeZero(WantsToBeAsked):
+        def info_export(self, c, number):
+            size, self.size = self.size, 0 if number == wire.INFO else self.size
+            super().info_export(c, number)
+            self.size = size
+
+    s = repaired(SizeZero)
+    c = s.client()
+    c.greet()
+    assert c.go(number=wire.INFO).size == s.upstream.size
+
+
+@pytest.mark.parametrize("maximum, told", [(MIB + 100, MIB), (MIB, MIB), (2**32 - 1, 32 * MIB)])
+def test_maximum_is_of_whole_blocks(stage, maximum, told):
+    s = stage(Blocks, {"block_size": (BLOCK, BLOCK, maximum), "size": 64 * MIB})
+    c = s.client()
+    infos = c.start(infos=[wire.INFO_BLOCK_SIZE]).infos
+    assert struct.unpack(">III", infos[wire.INFO_BLOCK_SIZE]) == (BLOCK, BLOCK, told)
+    assert c.read(0, told) == s.upstream.disk[:told]
+    assert c.read(0, told + BLOCK) == wire.EINVAL
+
+
+def test_repairs_are_counted(repaired):
+    s = repaired()
+    c = s.client()
+    c.start()
+    check_write(s, c, 0, b"x" * BLOCK)  # whole
+    assert c.read(0, BLOCK) == b"x" * BLOCK
+    assert s.proxy.export()["repairs"] == 0
+    check_write(s, c, 5, b"x" * BLOCK)
+    check_write(s, c, s.upstream.size - 5, b"x" * 5)
+    assert c.read(1, 1) == b"x"
+    check_zero(s, c, 100, 3 * BLOCK)
+    assert s.proxy.export()["repairs"] == 4
 
 
 # READ ------------------------------------------------------------------------------------------
@@ -231,6 +290,21 @@ def test_a_slow_payload_keeps_no_block_from_others(repaired):
     assert slow.reply() == (2, 0, b"")
     assert s.upstream.disk[10:30] == b"1" * 10 + b"3" * 10
     assert s.upstream.disk[8 * BLOCK:10 * BLOCK] == b"2" * (2 * BLOCK)
+
+
+def test_a_slow_payload_of_another_session_keeps_no_block_from_others(repaired):
+    """Though that one repairs nothing, and writes whole blocks."""
+    s = repaired()
+    slow, other = s.client(), s.client()
+    slow.start()
+    other.start()
+    slow.send(wire.request(wire.WRITE, 0, 2 * BLOCK, cookie=2, payload=b"2" * 100))
+    assert slow.silent(0.1)
+    assert other.write(20, b"3" * 10) == 0
+    assert s.upstream.disk[20:30] == b"3" * 10
+    slow.send(b"2" * (2 * BLOCK - 100))
+    assert slow.reply() == (2, 0, b"")
+    assert s.upstream.disk[:2 * BLOCK] == b"2" * (2 * BLOCK)
 
 
 class FailingWrite(Blocks):

@@ -172,6 +172,16 @@ def test_block_status_with_short_extents(repaired):
         (24, 1), (512, 0), (512, 1), (512, 0), (440, 1)]}
 
 
+@pytest.mark.parametrize("short", ["base:allocation", "qemu:dirty-bitmap:x"])
+def test_block_status_of_which_a_part_is_not_known(repaired, short):
+    """Of one context the extents end before the client's range: to leave it out would be a lie."""
+    s = repaired(Extents, {"extents": {**Extents.extents, short: [(512, 1)]}})
+    c = s.client()
+    c.start(fmt="structured", queries=["base:allocation", "qemu:dirty-bitmap:x"])
+    assert c.status(1000, BLOCK) == wire.EIO
+    assert len(c.status(100, BLOCK)) == 2
+
+
 def test_block_status_error(repaired):
     class Failing(Extents):
         def on_block_status(self, c, r):

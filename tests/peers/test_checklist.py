@@ -5,7 +5,7 @@ import os
 import re
 
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-GROUPS = {"a": range(1, 20), "b": range(20, 51), "d": range(74, 95), "e": range(95, 122),
+GROUPS = {"a": range(1, 20), "b": range(20, 51), "c": range(51, 74), "d": range(74, 95), "e": range(95, 122),
           "f": range(122, 130), "g": range(130, 147), "h": range(147, 155), "i": range(155, 162)}
 # b35 in test_b35_..., or in an id like "b25_..." of a table; several may follow each other.
 NUMBERED = re.compile(r'(?:\bdef test_|")((?:[a-l]\d{2,3}_)+)')

@@ -185,3 +185,29 @@ def test_upstream_without_write_zeroes(stage):
     assert c.call(wire.WRITE_ZEROES, 0, 4096, wire.FUA) == 0
     last = s.upstream.requests()[-1]
     assert last.command == wire.FLUSH or last.flags & wire.FUA
+
+
+class LosesItsCache(ModelUpstream):
+    """All of it reads as zero, and it says so. One FLUSH of the first client's fails."""
+    failing = 1
+
+    def answer_status(self, c, r):
+        c.send(c.status(r, *c.contexts.values(), [(r.length, 3)]))
+
+    def on_flush(self, c, r):
+        self.failing, error = 0, wire.EIO if self.failing else 0
+        self.done(c, r, error)
+
+
+def test_what_is_read_after_a_failed_flush_is_no_reason_not_to_zero(stage):
+    """It may be in upstream's cache only, clean there, and never reach the disk (docs/zeroing.md, decision 4)."""
+    s = stage(LosesItsCache, probe="off")
+    c, other = s.client(), s.client()
+    c.start(fmt="structured")
+    other.start(fmt="structured")
+    assert c.call(wire.WRITE_ZEROES, 0, 65536, FZ) == 0  # it is zero already
+    assert not s.upstream.requests(wire.WRITE_ZEROES)
+    assert other.call(wire.FLUSH) == wire.EIO
+    assert c.call(wire.WRITE_ZEROES, 0, 65536, FZ) == wire.ENOTSUP
+    assert c.call(wire.WRITE_ZEROES, 0, 65536) == 0
+    assert len(s.upstream.requests(wire.WRITE_ZEROES)) == 1

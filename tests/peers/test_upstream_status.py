@@ -131,9 +131,9 @@ def test_f127_last_extent_reaches_far(stage, length, client, upstream):
 
 
 def test_g143_64_bit_status_to_a_compact_client(stage):
-    """It cannot be told in 32 bits, and was not to be agreed on for them (ext: SET_META_CONTEXT)."""
+    """It cannot be told in 32 bits, and these contexts have no more (ext: BLOCK_STATUS_EXT)."""
     class Wide(ModelUpstream):
-        known_contexts = {ALLOCATION: ID, "x:wide": 9}
+        known_contexts = {ALLOCATION: ID, "qemu:dirty-bitmap:x": 9}
 
         def answer_status(self, c, r):
             c.send(c.status(r, ID, [(4096, 3)], 0),
@@ -142,7 +142,7 @@ def test_g143_64_bit_status_to_a_compact_client(stage):
     s = stage(kind_of("only_extended", Wide))
     with s.proxy.ends("upstream-breach"):
         c = s.client()
-        c.start(fmt="structured", queries=[ALLOCATION, "x:wide"])
+        c.start(fmt="structured", queries=[ALLOCATION, "qemu:dirty-bitmap:x"])
         try:
             assert c.status(0, 4096) == wire.EIO
         except Closed:
@@ -212,7 +212,7 @@ def test_d88_end_of_an_unaligned_device(stage, client, upstream):
 @status_pairs
 def test_f127_two_contexts(stage, client, upstream):
     class Two(ModelUpstream):
-        known_contexts = {ALLOCATION: 300, "x:y": 5}
+        known_contexts = {ALLOCATION: 300, "qemu:y": 5}
 
         def answer_status(self, c, r):
             """In another order than they were asked for, and told apart by their status."""
@@ -221,23 +221,23 @@ def test_f127_two_contexts(stage, client, upstream):
 
     s = stage(kind_of(upstream, Two))
     c = s.client()
-    c.start(fmt=client, queries=["x:y", ALLOCATION])
-    assert set(c.contexts) == {"x:y", ALLOCATION}
-    assert c.status(0, 4096) == {c.contexts["x:y"]: [(4096, 5)], c.contexts[ALLOCATION]: [(4096, 300)]}
+    c.start(fmt=client, queries=["qemu:y", ALLOCATION])
+    assert set(c.contexts) == {"qemu:y", ALLOCATION}
+    assert c.status(0, 4096) == {c.contexts["qemu:y"]: [(4096, 5)], c.contexts[ALLOCATION]: [(4096, 300)]}
 
 
 @status_pairs
 def test_f127_hidden_context_is_not_shown(stage, client, upstream):
     """The proxy asks for base:allocation itself; a client that did not must not see it."""
     class Two(ModelUpstream):
-        known_contexts = {ALLOCATION: 1, "x:y": 2}
+        known_contexts = {ALLOCATION: 1, "qemu:y": 2}
 
     s = stage(kind_of(upstream, Two))
     c = s.client()
-    c.start(fmt=client, queries=["x:y"])
-    assert set(c.contexts) == {"x:y"}
+    c.start(fmt=client, queries=["qemu:y"])
+    assert set(c.contexts) == {"qemu:y"}
     c.request(wire.BLOCK_STATUS, 0, 4096)
     error, chunks = c.either()
     seen = [struct.unpack(">I", x.payload[:4])[0] for x in chunks if x.kind != wire.NONE]
-    assert error == 0 and seen == [c.contexts["x:y"]]
+    assert error == 0 and seen == [c.contexts["qemu:y"]]
     assert chunks[-1].flags & wire.DONE

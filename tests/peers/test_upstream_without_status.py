@@ -104,6 +104,39 @@ def test_b44_upstream_that_agrees_and_has_none(stage):
     assert not s.upstream.requests(wire.BLOCK_STATUS)
 
 
+class NotOfThisOne(ModelUpstream):
+    """Refuses to speak of contexts of one export, and has them for the other."""
+    exports = {"closed": "", "open": ""}
+    error = wire.ERR_POLICY
+
+    def answer_meta(self, c, number, data):
+        if wire.string("closed") == data[:10]:
+            self.refuse(c, number, self.error)
+        else:
+            super().answer_meta(c, number, data)
+
+    def answer_status(self, c, r):
+        c.send(c.status(r, 7, [(512, 3), (r.length - 512, 0)]))
+
+
+@pytest.mark.parametrize("error", [wire.ERR_POLICY, wire.ERR_PLATFORM], ids=["policy", "platform"])
+def test_b44_refused_for_one_export_only(stage, error):
+    s = stage(NotOfThisOne, {"error": error})
+    c = s.client()
+    c.greet()
+    c.structured()
+    assert set(c.set_meta("closed", [ALLOCATION])) == {ALLOCATION}
+    context = c.set_meta("open", [ALLOCATION])[ALLOCATION]
+    c.go("open")
+    assert c.status(0, 4096) == {context: [(512, 3), (3584, 0)]}
+    one = s.client()
+    one.greet()
+    one.structured()
+    ours = one.set_meta("closed", [ALLOCATION])[ALLOCATION]
+    one.go("closed")
+    assert one.status(0, 4096) == {ours: [(4096, 0)]}
+
+
 @without
 @chunked_clients
 def test_d80_df_is_one_chunk(stage, lacking, client):
