@@ -5,9 +5,10 @@ import pytest
 from nbdtest.data import pattern
 from nbdtest.disks import run
 from nbdtest.generations import GENERATIONS, Inside, Place
+from tls_keys import KeyRing
 
 # Whose asserts shall say what they compared.
-pytest.register_assert_rewrite("matrix", "interop_helpers")
+pytest.register_assert_rewrite("matrix", "matrix_tls", "interop_helpers")
 
 SIZE = 16 << 20
 NAMES = ["nbd-server", "nbdkit-memory", "nbdkit-file", "nbdkit-nozero", "nbdkit-emulate",
@@ -52,6 +53,12 @@ def image(servers):
     data[5 << 20:(5 << 20) + 4096] = bytes(4096)
     data[-(2 << 20):] = bytes(2 << 20)
     return servers.file(data=bytes(data))
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory):
+    """keys(name): certificates or a PSK, right or wrong; see tls_keys.py."""
+    return KeyRing(str(tmp_path_factory.mktemp("keys")))
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What the interop tests share: what is stored, servers with a known truth, and asking them."""
+import re
 import time
 
 from nbdtest import wire
@@ -19,6 +20,13 @@ def hidden(servers, *parameters, filters=("blocksize", "delay"), size="3G"):
     filter is outermost: it sees what the proxy sends."""
     return servers.nbdkit("memory", size, "zeromode=plugin", "fastzeromode=none", *parameters,
                           filters=["log", "nozero", *filters])
+
+
+def received(upstream, command):
+    """[(magic, offset, length), ...] of the requests that this qemu-nbd has traced."""
+    line = re.compile(r"magic = (0x[0-9a-f]+), .*\.type = (0x[0-9a-f]+), from = (\d+), len = (\d+)")
+    return [(int(found[1], 16), int(found[3]), int(found[4]))
+            for found in line.finditer(upstream.process.log()) if int(found[2], 16) == command]
 
 
 class Asker:
@@ -81,4 +89,4 @@ class Costs(ModelUpstream):
         super().serve(c, r)
 
 
-__all__ = ["Asker", "Costs", "hidden", "judge", "pattern", "stored"]
+__all__ = ["Asker", "Costs", "hidden", "judge", "pattern", "received", "stored"]

@@ -7,7 +7,7 @@ import shutil
 from interop_helpers import stored
 from nbdtest import generations
 from nbdtest.data import file_bytes, pattern
-from nbdtest.generations import GENERATIONS, MACHINE
+from nbdtest.generations import GENERATIONS
 
 SIZE = 8 << 20
 MIB = 1 << 20
@@ -238,17 +238,20 @@ def name_of(cell):
     return f"{up}-{kind}--{down}-{client}-{'tcp' if tcp else 'unix'}"
 
 
-def record(up, kind, down, client, tcp):
+def record_row(up, program, what, line, down, client, column, transport):
     """A line for the table of what was run; see matrix_table.py."""
     path = os.environ.get("NBDTEST_MATRIX")
     if not path:
         return
-    program, _, what = kind.partition("-")
-    program = PROGRAM.get(kind, program)
-    row = {"up": up, "server": f"{program} {GENERATIONS[up].version(program)}",
-           "kind": "" if program == kind else what, "down": down,
-           "client": f"{client} {GENERATIONS[down].version(client)}",
-           "transport": "TCP" if tcp else "Unix",
-           "line": [up, UPSTREAMS.index(kind)], "column": [down, list(CLIENTS).index(client)]}
+    row = {"up": up, "server": f"{program} {GENERATIONS[up].version(program)}", "kind": what,
+           "down": down, "client": f"{client} {GENERATIONS[down].version(client)}",
+           "transport": transport, "line": [up, *line], "column": [down, column]}
     with open(path, "a", encoding="utf-8") as f:
         f.write(json.dumps(row) + "\n")
+
+
+def record(up, kind, down, client, tcp):
+    program, _, what = kind.partition("-")
+    program = PROGRAM.get(kind, program)
+    record_row(up, program, "" if program == kind else what, [UPSTREAMS.index(kind)],
+               down, client, list(CLIENTS).index(client), "TCP" if tcp else "Unix")

@@ -6,6 +6,7 @@ import re
 import pytest
 
 import matrix
+from interop_helpers import received
 from nbdtest import wire
 from nbdtest.data import MIB, file_bytes, pattern
 from nbdtest.generations import GENERATIONS, MACHINE
@@ -39,13 +40,6 @@ def sparse_qemu(place, size=SPARSE):
             f.seek(offset)
             f.write(pattern(MIB))
     return place.servers.qemu_nbd(image, options=["--discard=unmap", "-T", "nbd_receive_request"])
-
-
-def received(upstream, command):
-    """[(magic, offset, length), ...] of the requests that this qemu-nbd has traced."""
-    line = re.compile(r"magic = (0x[0-9a-f]+), .*\.type = (0x[0-9a-f]+), from = (\d+), len = (\d+)")
-    return [(int(found[1], 16), int(found[3]), int(found[4]))
-            for found in line.finditer(upstream.process.log()) if int(found[2], 16) == command]
 
 
 def test_whole_export_zeroed_in_one_request_upstream_extended(place, cell):
