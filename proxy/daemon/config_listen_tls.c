@@ -56,6 +56,10 @@ check_keys(struct tls_keys *k, const struct config_value *v, struct faults *faul
         fault_at(faults, v[KEY_LISTEN_TLS_VERIFY_PEER].line,
                  "tls-verify-peer = yes needs tls-certificates, a directory with the ca-cert.pem "
                  "to verify with");
+    if (k->psk_file.text && k->certificates.text && !k->verify_peer)
+        fault_at(faults, v[KEY_LISTEN_TLS_PSK_FILE].line,
+                 "tls-psk-file keeps nobody out where tls-certificates lets everybody in: "
+                 "tls-verify-peer = yes would be right, or one of both without the other");
     if (*allow->text && !k->verify_peer)
         fault_at(faults, allow->line,
                  "tls-allow needs tls-verify-peer = yes: a name that nobody has verified means "

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 bool
 tls_fault(char *err, size_t errlen, const char *fmt, ...)
@@ -115,6 +116,17 @@ refuse(struct tls *t, X509_STORE_CTX *v, int error)
     return 0;
 }
 
+// What it leaves in OpenSSL's queue, of a name that is malformed, must not look like a failure of
+// the handshake.
+static bool
+is_allowed(const struct tls_context *c, X509 *x)
+{
+    ERR_set_mark();
+    bool allowed = tls_allowed(c, x);
+    ERR_pop_to_mark();
+    return allowed;
+}
+
 // Once for each certificate of a chain, the root first; `ok`: OpenSSL is content with it.
 static int
 judge(int ok, X509_STORE_CTX *v)
@@ -125,18 +137,22 @@ judge(int ok, X509_STORE_CTX *v)
     if (!ok)
         return refuse(t, v, X509_STORE_CTX_get_error(v));
     if (X509_STORE_CTX_get_error_depth(v) == 0 &&
-        !tls_allowed(t->context, X509_STORE_CTX_get_current_cert(v)))
+        !is_allowed(t->context, X509_STORE_CTX_get_current_cert(v)))
         return refuse(t, v, X509_V_ERR_APPLICATION_VERIFICATION);
     return 1;
 }
 
-// What was demanded of the peer when the session began is still demanded when it is resumed.
+// What was demanded of the peer when the session began is still demanded when it is resumed. Where
+// a file of ours has ended, the CA or the list of the revoked, a whole handshake judges.
 bool
 tls_still_valid(const struct tls_context *c, const SSL_SESSION *session)
 {
     X509 *x = SSL_SESSION_get0_peer((SSL_SESSION *)(uintptr_t)session);
-    return !c->verify_peer ||
-           (x && X509_cmp_current_time(X509_get0_notAfter(x)) > 0 && tls_allowed(c, x));
+    if (!c->verify_peer)
+        return true;
+    if (c->report.not_after && time(NULL) >= c->report.not_after)
+        return false;
+    return x && X509_cmp_current_time(X509_get0_notAfter(x)) > 0 && is_allowed(c, x);
 }
 
 // ---- server

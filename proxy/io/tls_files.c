@@ -9,6 +9,7 @@
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct path {
@@ -23,10 +24,13 @@ path_of(const struct tls_context *c, const char *file)
     return p;
 }
 
+// What is there and cannot be opened (a link to nowhere, a directory that is closed to us) is a
+// fault for who opens it, not an absence.
 static bool
 is_there(const char *path)
 {
-    return access(path, F_OK) == 0;
+    struct stat st;
+    return lstat(path, &st) == 0 || errno != ENOENT;
 }
 
 // OpenSSL says little of files that it can't open.

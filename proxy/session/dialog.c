@@ -28,15 +28,15 @@ static void
 fail(struct dialog *d, const char *what, enum dialog_end how)
 {
     struct upstream_counters *counters = d->upstream->counters;
-    bool greeted = d->open;
+    bool greeted = d->open, insecure = how == DIALOG_INSECURE || how == DIALOG_SILENT;
     // In TLS 1.3 a server's judgement on our certificate comes after we have greeted it.
-    if (!greeted || how == DIALOG_INSECURE) {
+    if (!greeted || insecure) {
         atomic_fetch_add(&counters->failed, 1);
         atomic_store(&counters->down, true);
     }
     close_all(d, STREAM_ABORT);
     char text[ADDRESS_TEXT + 2 * TLS_TEXT], address[ADDRESS_TEXT];
-    if (how == DIALOG_INSECURE || (d->upstream->tls && !greeted && how != DIALOG_UNREACHED)) {
+    if (insecure || (d->upstream->tls && !greeted && how != DIALOG_UNREACHED)) {
         address_text(&d->upstream->uri.address, address, sizeof address);
         snprintf(text, sizeof text, "%s: %s", address, what);
         what = text;
@@ -122,7 +122,7 @@ gone(struct dialog *d, const char *what)
     if (d->silent) {
         snprintf(text, sizeof text, "TLS: it left right after the handshake (%s): %s", what,
                  stream_tls_guess(d->stream, why, sizeof why));
-        fail(d, text, DIALOG_INSECURE);
+        fail(d, text, DIALOG_SILENT);
         return;
     }
     fail(d, what, DIALOG_CLOSED);

@@ -15,12 +15,21 @@ enum dialog_end {
     DIALOG_UNREACHED, // no connection
     DIALOG_CLOSED,    // by upstream
     DIALOG_INSECURE,  // TLS failed
+    DIALOG_SILENT,    // closed by upstream after TLS and before its first word: it may not trust us
     DIALOG_LATE,
     DIALOG_BREACH, // upstream's words were nonsense
 };
 
 // All are called from dialog_pump(), from the ring or from a timer; the handler may close the
 // dialog.
+// As much of `what` as a client may hear: not our files, users and peers.
+static inline const char *
+dialog_public(const char *what, enum dialog_end how)
+{
+    bool tls = how == DIALOG_INSECURE || how == DIALOG_SILENT;
+    return tls ? "TLS failed; the proxy's log says why" : what;
+}
+
 struct dialog_handler {
     void (*ready)(
         void *ctx); // greeted, TLS is up where wanted; what may be asked depends on hs.style

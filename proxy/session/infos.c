@@ -70,7 +70,10 @@ answer_unseen(struct session *s, const struct scout_report *r)
     case SCOUT_TURNED:
         answer_error(s, NBD_REP_ERR_UNKNOWN, "the upstream does not serve this export");
         break;
-    case SCOUT_FAILED: negotiation_unreachable(s, r->what); break;
+    case SCOUT_FAILED:
+        session_log(s, LOG_LEVEL_WARN, "upstream: %s", r->what);
+        negotiation_unreachable(s, dialog_public(r->what, r->how));
+        break;
     }
 }
 

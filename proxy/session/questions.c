@@ -123,12 +123,17 @@ note_unreached(struct negotiation *n, const char *what, nstime now)
 // Some servers close where others refuse. What was asked of our own accord, to serve the client
 // better, must not keep it from being served at all: upstream is dialled again, and not asked that.
 static bool
+may_shun(const struct negotiation *n, enum question q, enum dialog_end how)
+{
+    return n->option_waits && (how == DIALOG_CLOSED || how == DIALOG_SILENT) &&
+           (q == ASK_FORMAT || q == ASK_SET_HIDDEN);
+}
+
+static void
 shun_question(struct session *s, enum question q)
 {
     struct negotiation *n = s->negotiation;
     struct shunned *h = &n->shunned;
-    if (!n->option_waits || (q != ASK_FORMAT && q != ASK_SET_HIDDEN))
-        return false;
     if (h->upstream != n->route.upstream)
         *h = (struct shunned){.upstream = n->route.upstream};
     if (q == ASK_FORMAT)
@@ -138,7 +143,6 @@ shun_question(struct session *s, enum question q)
     session_log(s, LOG_LEVEL_INFO, "upstream: dialled again, and not asked for %s any more",
                 q == ASK_FORMAT ? "this format of replies" : "base:allocation");
     negotiation_dial(s, n->dialog.deadline);
-    return true;
 }
 
 static void
@@ -150,12 +154,18 @@ dialog_failed(void *ctx, const char *what, enum dialog_end how)
     // NBD_OPT_EXPORT_NAME).
     enum question q = n->question;
     bool unknown = q == ASK_EXPORT_NAME && how == DIALOG_CLOSED, greeted = n->greeted;
-    session_log(s, unknown ? LOG_LEVEL_INFO : LOG_LEVEL_WARN, "upstream: %s", what);
+    bool shunned = may_shun(n, q, how);
+    // One that does not trust us leaves at the last question, too: then it is told.
+    enum log_level level = shunned && how == DIALOG_SILENT ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN;
+    session_log(s, unknown ? LOG_LEVEL_INFO : level, "upstream: %s", what);
+    what = dialog_public(what, how);
     disconnected(s);
     settle_cancel(s);
     if (unknown) {
         answer_error(s, NBD_REP_ERR_UNKNOWN, "the upstream does not serve this export");
-    } else if (n->option_waits && !(how == DIALOG_CLOSED && shun_question(s, q))) {
+    } else if (shunned) {
+        shun_question(s, q);
+    } else if (n->option_waits) {
         if (!greeted)
             note_unreached(n, what, session_now(s));
         negotiation_unreachable(s, what);

@@ -88,7 +88,8 @@ failed(void *ctx, const char *what, enum dialog_end how)
 {
     struct scout *s = ctx;
     bool turned = s->asked == NBD_OPT_EXPORT_NAME && how == DIALOG_CLOSED;
-    finish(s, &(struct scout_report){.end = turned ? SCOUT_TURNED : SCOUT_FAILED, .what = what});
+    finish(s, &(struct scout_report){
+                  .end = turned ? SCOUT_TURNED : SCOUT_FAILED, .what = what, .how = how});
 }
 
 static void

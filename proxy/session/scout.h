@@ -14,11 +14,12 @@ struct scout_report {
         SCOUT_KNOWS,   // `export`
         SCOUT_REFUSED, // `answer` is upstream's error
         SCOUT_TURNED,  // upstream closed on EXPORT_NAME: it does not serve this export
-        SCOUT_FAILED,  // `what`
+        SCOUT_FAILED,  // `what`, by `how`
     } end;
     struct upstream_export export;
     struct upstream_answer answer;
     const char *what;
+    enum dialog_end how;
 };
 
 struct scout_handler {

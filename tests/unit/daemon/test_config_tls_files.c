@@ -145,9 +145,10 @@ Test(config_tls_files, ciphers)
     expect_only_fault(listener("tls = require\n", text_of("tls-psk-file = %s\n", pki.psk),
                                "tls-ciphers = ECDHE-RSA-AES128-GCM-SHA256\n"),
                       6, "tls-ciphers: no PSK cipher");
-    expect_only_fault(listener(REQUIRE, text_of("tls-psk-file = %s\n", pki.psk),
+    expect_only_fault(listener(REQUIRE,
+                               text_of("tls-verify-peer = yes\ntls-psk-file = %s\n", pki.psk),
                                "tls-ciphers = TLS_AES_256_GCM_SHA384\n"),
-                      7, "tls-ciphers: no PSK cipher");
+                      8, "tls-ciphers: no PSK cipher");
     expect_fine(listener("tls = require\n", text_of("tls-psk-file = %s\n", pki.psk),
                          "tls-ciphers = TLS_AES_128_GCM_SHA256\n"));
     expect_only_fault(upstream("nbds://alice@a", text_of("tls-psk-file = %s\n", pki.psk),
@@ -163,8 +164,9 @@ Test(config_tls_files, one_fault_hides_no_other)
     cr_expect_null(config_of(listener(REQUIRE, text_of("tls-psk-file = %s/keys.psk\n", dir),
                                       "tls-ciphers = ROT13\n", "tls-allow = a\n"),
                              &f));
-    cr_expect(f.errors == 4, "%zu", f.errors);
+    cr_expect(f.errors == 5, "%zu", f.errors);
     cr_expect(has_fault(&f, 5, "own/server-key.pem"));
+    cr_expect(has_fault(&f, 6, "keeps nobody out"));
     cr_expect(has_fault(&f, 6, "own/keys.psk, line 1"));
     cr_expect(has_fault(&f, 7, "ROT13"));
     cr_expect(has_fault(&f, 8, "tls-allow needs"));
