@@ -5,6 +5,7 @@ import pytest
 
 from nbdtest import wire
 from nbdtest.formats import chunked_clients
+from nbdtest.pki import server_context
 from nbdtest.rawserver import Gone, ModelUpstream
 
 ALLOCATION = "base:allocation"
@@ -92,8 +93,13 @@ def test_contexts_of_our_own_accord_are_not_asked_twice(stage, client):
     assert c.call(wire.WRITE_ZEROES, 0, 4096) == 0
 
 
-def test_formats_that_upstream_closes_on_are_not_asked_twice(stage):
-    s = stage(ClosesOn, {"closes_on": (wire.EXTENDED_HEADERS, wire.STRUCTURED_REPLY)})
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_formats_that_upstream_closes_on_are_not_asked_twice(stage, world, tls):
+    """Over TLS, too, where to close on the first word may mean that our certificate is not liked."""
+    overrides = {"closes_on": (wire.EXTENDED_HEADERS, wire.STRUCTURED_REPLY)}
+    if tls:
+        overrides["tls"] = server_context(world.server)
+    s = stage(ClosesOn, overrides, **(world.upstream() if tls else {}))
     c = s.client()
     c.greet()
     c.extended()
