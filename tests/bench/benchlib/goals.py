@@ -27,6 +27,8 @@ class Goal:
         return ratio >= self.limit if self.at_least else ratio <= self.limit
 
 
+WAYS, SIDES = ("read", "write"), ("client", "upstream")
+
 GOALS = [
     Goal("read-1m", "cpu", "haproxy", 0.45),
     Goal("read-1m", "rate", "direct", 0.9),
@@ -39,4 +41,7 @@ GOALS = [
     Goal("write-4k", "cpu", "nbdkit", 0.10),
     Goal("write-4k", "rate", "direct", 0.9),
     Goal("qd1", "p50", "haproxy", 1.0),
+    *(Goal(f"{rw}-1m", "cpu", f"nbdkit-tls-{side}", 0.55) for rw in WAYS for side in SIDES),
+    *(Goal(f"{rw}-4k", "cpu", f"nbdkit-tls-{side}", 0.17) for rw in WAYS for side in SIDES),
+    *(Goal(f"{rw}-1m", "cpu", f"cipher-tls-{side}", 2.4) for rw in WAYS for side in SIDES),
 ]

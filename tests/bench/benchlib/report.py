@@ -6,9 +6,9 @@ import statistics
 import time
 
 from .goals import GOALS
-from .load import WORKLOADS
+from .load import CIPHER, WORKLOADS
+from .relays import counterpart
 
-OURS = "nbdzero"
 WHAT = {"cpu": "CPU", "rate": "throughput", "p50": "p50"}
 
 
@@ -30,24 +30,36 @@ def find(rows, workload, relay):
     return next((r for r in rows if (r["workload"], r["relay"]) == (workload, relay)), None)
 
 
+def ratio_of(ours, what, other, value):
+    """Ours by another relay's, with the goal where there is one."""
+    ratio = ours[what] / value
+    entry = {"workload": ours["workload"], "what": what, "ours": ours["relay"], "other": other,
+             "ratio": ratio}
+    goal = next((g for g in GOALS if (g.workload, g.what, g.other) ==
+                 (ours["workload"], what, other)), None)
+    if goal:
+        entry["goal"] = goal.limit
+        entry["met"] = goal.met(ratio) if goal.judged() else None
+    return entry
+
+
 def ratios(rows):
-    """Ours by every other relay's, with the goal where there is one."""
-    goals = {(g.workload, g.what, g.other): g for g in GOALS}
     out = []
     for row in rows:
-        ours = find(rows, row["workload"], OURS)
-        if not ours or row is ours:
-            continue
-        for what in WHAT:
-            if not row[what]:
-                continue  # direct has no relay that could cost anything
-            ratio = ours[what] / row[what]
-            entry = {"workload": row["workload"], "what": what, "other": row["relay"], "ratio": ratio}
-            goal = goals.get((row["workload"], what, row["relay"]))
-            if goal:
-                entry["goal"] = goal.limit
-                entry["met"] = goal.met(ratio) if goal.judged() else None
-            out.append(entry)
+        ours = find(rows, row["workload"], counterpart(row["relay"]))
+        # What costs nothing, direct, can't be compared.
+        out += [ratio_of(ours, what, row["relay"], row[what]) for what in WHAT if ours and row[what]]
+    return out
+
+
+def cipher_ratios(rows, cipher):
+    """Ours by what the cipher alone would take, once for each side that has TLS."""
+    out = []
+    for row in rows:
+        base, _, side = row["relay"].partition("-tls-")
+        if base == "nbdzero" and side and WORKLOADS[row["workload"]].bulk:
+            passes = 2 if side == "both" else 1
+            out.append(ratio_of(row, "cpu", f"cipher-tls-{side}", passes * cipher))
     return out
 
 
@@ -61,11 +73,15 @@ def machine():
     return {"cpus": os.cpu_count(), "cpu": model, "kernel": platform.release()}
 
 
-def summary(samples, runs, seconds, not_run):
+def summary(samples, ciphers, runs, seconds, not_run):
     rows = medians(samples)
-    return {"date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "machine": machine(),
-            "runs": runs, "seconds": seconds, "rows": rows, "ratios": ratios(rows),
-            "not_run": not_run}
+    result = {"date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "machine": machine(),
+              "runs": runs, "seconds": seconds, "rows": rows, "ratios": ratios(rows),
+              "not_run": not_run}
+    if ciphers:
+        result["cipher"] = {"name": CIPHER, "cpu": statistics.median(ciphers)}
+        result["ratios"] += cipher_ratios(rows, result["cipher"]["cpu"])
+    return result
 
 
 def verdict(entry):
@@ -81,6 +97,8 @@ def show(result):
     print(f"{result['date']}, {m['cpus']} × {m['cpu']}, Linux {m['kernel']}")
     print(f"medians of {result['runs']} interleaved rounds of {result['seconds']} s each; CPU is the "
           "relay's own, user and system")
+    if "cipher" in result:
+        print(f"{result['cipher']['name']} alone: {result['cipher']['cpu']:.3f} s/GiB")
     for name, workload in WORKLOADS.items():
         rows = [r for r in result["rows"] if r["workload"] == name]
         if rows:
@@ -91,8 +109,9 @@ def show(result):
 
 def show_workload(name, workload, rows, all_ratios):
     rate = "MiB/s" if workload.bulk else "op/s"
+    width = max(10, *(len(r["relay"]) + 1 for r in rows))
     print(f"\n{name}: {workload.title}")
-    print(f"  {'':10}{'CPU ' + workload.unit:>12}{'min..max':>16}{rate:>10}{'p50 us':>9}{'p99 us':>9}"
+    print(f"  {'':{width}}{'CPU ' + workload.unit:>12}{'min..max':>16}{rate:>10}{'p50 us':>9}{'p99 us':>9}"
           f"{'foreign':>9}")
     for r in rows:
         digits = 3 if workload.bulk else 2
@@ -100,10 +119,11 @@ def show_workload(name, workload, rows, all_ratios):
         if r["cpu"]:
             cpu = f"{r['cpu']:.{digits}f}"
             spread = f"{r['cpu_min']:.{digits}f}..{r['cpu_max']:.{digits}f}"
-        print(f"  {r['relay']:10}{cpu:>12}{spread:>16}{r['rate']:>10.0f}{r['p50']:>9.0f}"
+        print(f"  {r['relay']:{width}}{cpu:>12}{spread:>16}{r['rate']:>10.0f}{r['p50']:>9.0f}"
               f"{r['p99']:>9.0f}{r['foreign']:>9.0%}")
-    for other in [r["relay"] for r in rows]:
-        said = [f"{WHAT[e['what']]} {e['ratio']:.2f}{verdict(e)}" for e in all_ratios
-                if (e["workload"], e["other"]) == (name, other)]
-        if said:
-            print(f"  {OURS}/{other}: {', '.join(said)}")
+    pairs = {(e["ours"], e["other"]): [] for e in all_ratios if e["workload"] == name}
+    for e in all_ratios:
+        if e["workload"] == name:
+            pairs[e["ours"], e["other"]].append(f"{WHAT[e['what']]} {e['ratio']:.2f}{verdict(e)}")
+    for (ours, other), said in pairs.items():
+        print(f"  {ours}/{other}: {', '.join(said)}")
