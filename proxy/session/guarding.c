@@ -41,7 +41,7 @@ static bool
 others_first(const struct worker *w, const struct guard_ask *ask)
 {
     for (const struct guard_ask *a = w->own; a; a = a->next)
-        if (a != ask && a->guard.storage == ask->guard.storage &&
+        if (a != ask && storage_may_be_shared(a->guard.storage, ask->guard.storage) &&
             (a->is_held || a->turn < ask->turn) && range_overlaps(a->guard.range, ask->guard.range))
             return true;
     return false;
@@ -52,7 +52,7 @@ static bool
 requests_overlap(const struct worker *w, const struct guard *g)
 {
     for (const struct session *s = w->sessions; s; s = s->next) {
-        if (s->storage != g->storage)
+        if (!storage_may_be_shared(s->storage, g->storage))
             continue;
         for (const struct slot *slot = s->slots; slot; slot = slot->next) {
             const struct nbd_command_info *info = nbd_command_info(slot->track.command);
@@ -74,7 +74,7 @@ static void
 wake_held(struct worker *w, const struct guard *g)
 {
     for (struct session *s = w->sessions; s; s = s->next) {
-        if (s->storage != g->storage || s->phase == PHASE_DEAD)
+        if (!storage_may_be_shared(s->storage, g->storage) || s->phase == PHASE_DEAD)
             continue;
         if (s->client)
             stream_nudge(s->client);

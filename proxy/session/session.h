@@ -111,7 +111,7 @@ struct session {
     struct negotiation *negotiation; // during the handshake
 
     struct export *export;
-    uint64_t storage; // for guards: two names of one export may be the same bytes
+    struct storage storage; // whose guards hold requests back
     struct export_counters *counters;
     struct export_facts facts;
     uint32_t contexts[MAX_CONTEXTS]; // ids, as upstream gave them

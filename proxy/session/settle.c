@@ -117,18 +117,6 @@ set_facts(struct session *s)
     contexts_settle(s);
 }
 
-// Names are no identity of bytes: "" and "disk" may be one storage, and so may exports of two
-// [upstream]s at one address. Guards are for whatever may be the same bytes: same address as
-// dialled (whoever we are there), same size. Where it is not the same after all, somebody waits for
-// nothing.
-static uint64_t
-storage_of(const char *where, uint64_t size)
-{
-    uint8_t b[8];
-    put_be64(b, size);
-    return hash_bytes(hash_bytes(HASH_BEGIN, bytes_str(where)), bytes_of(b, sizeof b));
-}
-
 static bool
 open_export(struct session *s)
 {
@@ -137,7 +125,11 @@ open_export(struct session *s)
     char where[ADDRESS_TEXT], address[ADDRESS_TEXT + sizeof u->uri.user + 8], text[256];
     address_text(&u->uri.address, where, sizeof where);
     snprintf(address, sizeof address, "%s%s@%s", u->uri.tls ? "tls:" : "", u->uri.user, where);
-    s->storage = storage_of(where, s->facts.size);
+    s->storage = (struct storage){
+        .address = hash_bytes(HASH_BEGIN, bytes_str(where)),
+        .name = hash_bytes(HASH_BEGIN, r->name),
+        .size = s->facts.size,
+    };
     s->export = export_open(s->worker->registry, &(struct export_key){
                                                      .upstream = u->name,
                                                      .address = bytes_str(address),

@@ -263,6 +263,24 @@ def test_nobody_writes_between_read_and_write_back(repaired, length):
     assert two.read(50, 10) == b"2" * 10
 
 
+def test_an_export_that_grew_between_two_connections_is_the_same_still(repaired):
+    """Nor does the repair of one undo what the other writes then."""
+    s = repaired(SlowRead)
+    one, two = s.client(), s.client()
+    one.start()
+    s.upstream.size = 2 << 20
+    s.upstream.disk.extend(bytes(1 << 20))
+    two.start()
+    one.request(wire.WRITE, 10, 10, payload=b"1" * 10)
+    s.upstream.wait_requests(1, wire.READ)
+    two.request(wire.WRITE, 0, BLOCK, payload=b"2" * BLOCK)
+    assert two.silent(0.3)
+    assert not s.upstream.seen(wire.WRITE)
+    s.upstream.go.set()
+    assert one.reply().error == 0 and two.reply().error == 0
+    assert s.upstream.disk[:BLOCK] == b"2" * BLOCK
+
+
 def test_others_read_while_a_block_is_repaired(repaired):
     s = repaired(SlowRead)
     one, two = s.client(), s.client()

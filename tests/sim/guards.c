@@ -44,8 +44,10 @@ take(struct letter *l)
     struct holder *h = holder_of_letter(l);
     h->posted = false;
     h->range = (struct range){chance_below(8) * MIB, 2 * MIB};
-    struct guard guard = {
-        .storage = 1, .probe = registry_next_probe(rig->registry), .range = h->range};
+    // Of one export, some opened before it grew.
+    struct guard guard = {.storage = {.address = 1, .name = 1, .size = chance_below(2)},
+                          .probe = registry_next_probe(rig->registry),
+                          .range = h->range};
     h->busy = true;
     h->until = world.now + 50 * NS_PER_MS;
     h->ask = guard_hold(h->worker, &guard, held, h);

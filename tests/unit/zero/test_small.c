@@ -52,7 +52,7 @@ Test(permit, one_an_address_two_a_process)
 
 Test(guard, holds_back_what_overlaps)
 {
-    uint64_t one = 1, two = 2;
+    struct storage one = {.address = 1, .name = 1, .size = 1}, two = {.address = 2, .name = 1};
     struct guards g = {0};
     struct range r = {.offset = 100, .length = 10};
     guards_add(&g, &(struct guard){.storage = one, .probe = 1, .range = r});
@@ -67,7 +67,7 @@ Test(guard, holds_back_what_overlaps)
 
 Test(guard, reads_pass_where_only_writes_wait)
 {
-    uint64_t one = 1;
+    struct storage one = {.address = 1, .name = 1, .size = 1};
     struct guards g = {0};
     struct range r = {.offset = 100, .length = 10};
     guards_add(&g, &(struct guard){.storage = one, .probe = 1, .range = r, .reads_pass = true});
@@ -79,7 +79,7 @@ Test(guard, reads_pass_where_only_writes_wait)
 
 Test(guard, one_chunk_a_probe)
 {
-    uint64_t one = 1, two = 2;
+    struct storage one = {.address = 1, .name = 1, .size = 1}, two = {.address = 2, .name = 1};
     struct guards g = {0};
     struct range r = {.offset = 0, .length = 10}, next = {.offset = 10, .length = 10};
     guards_add(&g, &(struct guard){.storage = one, .probe = 1, .range = r});
@@ -93,4 +93,14 @@ Test(guard, one_chunk_a_probe)
     cr_expect_not_null(guards_find(&g, two, r, 0, true));
     cr_expect(guards_remove(&g, 2));
     cr_expect_eq(g.n, 0);
+}
+
+Test(guard, storage_is_one_where_it_may_be)
+{
+    struct storage disk = {.address = 1, .name = 2, .size = 3};
+    cr_expect(storage_may_be_shared(disk, disk));
+    cr_expect(storage_may_be_shared(disk, (struct storage){1, 2, 4}), "it has grown");
+    cr_expect(storage_may_be_shared(disk, (struct storage){1, 5, 3}), "another name of it");
+    cr_expect_not(storage_may_be_shared(disk, (struct storage){1, 5, 4}));
+    cr_expect_not(storage_may_be_shared(disk, (struct storage){2, 2, 3}));
 }
