@@ -35,7 +35,9 @@ void budget_saw(struct probe *p, enum probe_op op, nstime took);
 // Would everything from `first` to the end of the chunk be over by the deadline?
 bool budget_fits(const struct probe *p, enum probe_op first, nstime now);
 
-// probe_chunks.c. Takes the next chunk; false: there is none, and `stop` says why.
+// probe_chunks.c. The last level of this probe's mode.
+unsigned last_level(const struct probe *p);
+// Takes the next chunk; false: there is none, and `stop` says why.
 bool chunk_take(struct probe *p, nstime now);
 // Nothing is stored in this one: it teaches nothing.
 void chunk_skip(struct probe *p);
@@ -45,7 +47,8 @@ enum zero_verdict chunk_count(struct probe *p);
 
 // probe_verdict.c. Is a level complete?
 bool level_complete(const struct probe *p, unsigned level);
-// The level just completed decides, or UNKNOWN: go on. Keeps the model.
+// The level just completed decides, or UNKNOWN: go on. Keeps the model,
+// and what decided.
 enum zero_verdict verdict_after_level(struct probe *p, unsigned level);
 // No further chunk is taken: what to make of what was seen.
 enum zero_verdict verdict_at_end(struct probe *p);

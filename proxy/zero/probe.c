@@ -6,14 +6,17 @@
 //                              |                                                   v
 //                 FINISH <- UNGUARD <----------- FLUSH_WRITE <- [WAIT <->] <---- WRITE
 //
+//   SCRATCH   as RESTORE, with FILL -> FLUSH_FILL for READ; what fails leads to UNGUARD at once
+//
 //   TEACH     FIRST_FLUSH -> ZERO -> FLUSH_ZERO -> WRITE -> FLUSH_WRITE -> ZERO_AGAIN
 //                              ^                                               |
 //                              +-----------------------------------------------+--> FINISH
 //
-// Whatever fails after ZERO was handed out goes to WRITE, whatever fails before it to UNGUARD; the
-// moves are in a table below. One function a phase says what follows its outcome.
+// In RESTORE whatever fails after ZERO was handed out goes to WRITE, whatever fails before it to
+// UNGUARD; the moves are in the table of phases.c. One function a phase says what follows its
+// outcome.
 #include "parts.h"
-#include <assert.h>
+#include "phases.h"
 
 #define FIRST_FLUSH_WITHIN (100 * NS_PER_MS)
 #define GUARD_WITHIN       (50 * NS_PER_MS)
@@ -21,81 +24,16 @@
 #define RETRY_FIRST        (10 * NS_PER_MS) // after this pause, then after twice that
 #define CHUNK_ALIGN        (64u << 10)
 
-enum phase {
-    FIRST_FLUSH,
-    GUARD,
-    STATUS,
-    READ,
-    ZERO,
-    FLUSH_ZERO,
-    CHECK,
-    WRITE,
-    WAIT,
-    FLUSH_WRITE,
-    ZERO_AGAIN,
-    UNGUARD,
-    FINISH,
-    PHASES,
-};
-
-#define BIT(phase) (1u << (phase))
-
-// From which phase one may go to which.
-static const uint32_t moves[PHASES] = {
-    [FIRST_FLUSH] = BIT(GUARD) | BIT(ZERO) | BIT(FINISH),
-    [GUARD] = BIT(STATUS) | BIT(READ) | BIT(UNGUARD),
-    [STATUS] = BIT(READ) | BIT(UNGUARD),
-    [READ] = BIT(ZERO) | BIT(UNGUARD),
-    [ZERO] = BIT(FLUSH_ZERO) | BIT(WRITE) | BIT(UNGUARD) | BIT(FINISH),
-    [FLUSH_ZERO] = BIT(CHECK) | BIT(WRITE) | BIT(UNGUARD) | BIT(FINISH),
-    [CHECK] = BIT(WRITE) | BIT(UNGUARD),
-    [WRITE] = BIT(FLUSH_WRITE) | BIT(WAIT) | BIT(UNGUARD) | BIT(FINISH),
-    [WAIT] = BIT(WRITE) | BIT(UNGUARD),
-    [FLUSH_WRITE] = BIT(UNGUARD) | BIT(WAIT) | BIT(ZERO_AGAIN) | BIT(FINISH),
-    [ZERO_AGAIN] = BIT(ZERO) | BIT(FINISH),
-    [UNGUARD] = BIT(GUARD) | BIT(FINISH),
-};
-
-static void
-enter(struct probe *p, enum phase phase, nstime deadline)
-{
-    static const enum probe_want wants[PHASES] = {
-        [FIRST_FLUSH] = PROBE_WANT_FLUSH, [GUARD] = PROBE_WANT_GUARD,
-        [STATUS] = PROBE_WANT_STATUS,     [READ] = PROBE_WANT_READ,
-        [ZERO] = PROBE_WANT_ZERO,         [FLUSH_ZERO] = PROBE_WANT_FLUSH,
-        [CHECK] = PROBE_WANT_CHECK,       [WRITE] = PROBE_WANT_WRITE,
-        [WAIT] = PROBE_WANT_WAIT,         [FLUSH_WRITE] = PROBE_WANT_FLUSH,
-        [ZERO_AGAIN] = PROBE_WANT_ZERO,   [UNGUARD] = PROBE_WANT_UNGUARD,
-        [FINISH] = PROBE_WANT_FINISH,
-    };
-    p->phase = phase;
-    p->step = (struct probe_step){.want = wants[phase],
-                                  .offset = p->chunk.offset,
-                                  .length = (uint32_t)p->chunk.length,
-                                  .deadline = deadline};
-}
-
-static void
-go_until(struct probe *p, enum phase phase, nstime deadline)
-{
-    assert(moves[p->phase] & BIT(phase));
-    enter(p, phase, deadline);
-}
-
-static void
-go(struct probe *p, enum phase phase)
-{
-    go_until(p, phase, 0);
-}
-
 static void
 finish(struct probe *p, enum zero_verdict verdict)
 {
     p->verdict = verdict;
+    if (verdict == ZERO_UNKNOWN)
+        p->why = PROBE_WHY_NOTHING;
     // Fast by its slopes; the whole request in its pieces must be so, too.
     if (verdict == ZERO_FAST && zero_model_fast(&p->model, &p->rules, p->range.length))
         p->ending = PROBE_PROCEED;
-    go(p, FINISH);
+    phase_go(p, FINISH);
 }
 
 static void
@@ -123,15 +61,34 @@ saw(struct probe *p, enum probe_op op, const struct probe_outcome *o)
     budget_saw(p, op, o->took);
 }
 
+// The first verdict stays.
+static void
+conclude(struct probe *p, enum zero_verdict verdict, nstime now)
+{
+    if (p->verdict != ZERO_UNKNOWN || verdict == ZERO_UNKNOWN)
+        return;
+    p->verdict = verdict;
+    p->decided = now;
+}
+
+// No further chunk: where no level has decided, those that are complete must do.
+static void
+finish_with_what_there_is(struct probe *p, nstime now)
+{
+    if (p->verdict == ZERO_UNKNOWN)
+        conclude(p, verdict_at_end(p), now);
+    finish(p, p->verdict);
+}
+
 static void
 next_chunk(struct probe *p, nstime now)
 {
     if (!chunk_take(p, now))
-        finish(p, verdict_at_end(p));
+        finish_with_what_there_is(p, now);
     else if (p->mode == PROBE_TEACH)
-        go(p, ZERO);
+        phase_go(p, ZERO);
     else
-        go_until(p, GUARD, now + GUARD_WITHIN);
+        phase_go_until(p, GUARD, now + GUARD_WITHIN);
 }
 
 // The chunk in work has ended, as it was before (or is given up). What now?
@@ -142,13 +99,12 @@ chunk_ended(struct probe *p, nstime now)
         finish(p, ZERO_UNKNOWN);
         return;
     }
-    enum zero_verdict verdict = ZERO_UNKNOWN;
     if (p->stop == PROBE_GOES_ON)
-        verdict = chunk_count(p);
+        conclude(p, chunk_count(p), now);
     if (p->stop != PROBE_GOES_ON)
-        verdict = verdict_at_end(p);
-    if (verdict != ZERO_UNKNOWN || p->stop != PROBE_GOES_ON)
-        finish(p, verdict);
+        finish_with_what_there_is(p, now);
+    else if (p->verdict != ZERO_UNKNOWN && !p->thorough)
+        finish(p, p->verdict);
     else
         next_chunk(p, now);
 }
@@ -157,7 +113,7 @@ chunk_ended(struct probe *p, nstime now)
 static void
 leave_chunk(struct probe *p)
 {
-    go(p, UNGUARD);
+    phase_go(p, UNGUARD);
 }
 
 static void
@@ -165,22 +121,27 @@ give_up_chunk(struct probe *p)
 {
     p->ending = PROBE_DAMAGED;
     p->damaged = p->chunk;
-    go(p, UNGUARD);
+    phase_go(p, UNGUARD);
 }
 
 // From ZERO on every way leads here, or (TEACH) out: there everything will be zeroed anyway.
 static void
 write_back(struct probe *p, nstime now)
 {
-    if (p->mode == PROBE_TEACH && (p->failed || p->aborted || p->stop != PROBE_GOES_ON)) {
+    bool over = p->failed || p->aborted || p->stop != PROBE_GOES_ON;
+    if (over && p->mode == PROBE_TEACH) {
         chunk_ended(p, now);
+        return;
+    }
+    if (over && p->mode == PROBE_SCRATCH) {
+        leave_chunk(p);
         return;
     }
     if (p->write_by && now > p->write_by) {
         give_up_chunk(p);
         return;
     }
-    go(p, WRITE);
+    phase_go(p, WRITE);
 }
 
 // The write-back or its flush failed. The whole chunk is written again even where only the flush
@@ -188,8 +149,8 @@ write_back(struct probe *p, nstime now)
 static void
 write_again(struct probe *p, nstime now)
 {
-    if (p->mode == PROBE_TEACH) {
-        finish(p, ZERO_UNKNOWN);
+    if (p->mode != PROBE_RESTORE) {
+        write_back(p, now);
         return;
     }
     if (!p->retry_until) {
@@ -202,7 +163,7 @@ write_again(struct probe *p, nstime now)
         return;
     }
     p->retry_pause *= 2;
-    go_until(p, WAIT, at);
+    phase_go_until(p, WAIT, at);
 }
 
 static void
@@ -223,8 +184,10 @@ after_guard(struct probe *p, const struct probe_outcome *o, nstime now)
         p->stop = PROBE_NO_GUARD; // busy, not broken
     if (o->error || p->aborted)
         leave_chunk(p);
+    else if (p->mode == PROBE_SCRATCH)
+        phase_go(p, FILL);
     else
-        go(p, p->has_status ? STATUS : READ);
+        phase_go(p, p->has_status ? STATUS : READ);
 }
 
 // From here to ZERO: each next step only if it fits with the write-back.
@@ -232,7 +195,7 @@ static void
 go_if_it_fits(struct probe *p, enum phase phase, enum probe_op op, nstime now)
 {
     if (budget_fits(p, op, now)) {
-        go(p, phase);
+        phase_go(p, phase);
         return;
     }
     p->stop = PROBE_NO_BUDGET;
@@ -268,6 +231,34 @@ after_read(struct probe *p, const struct probe_outcome *o, nstime now)
         go_if_it_fits(p, ZERO, PROBE_OP_ZERO, now);
 }
 
+// What is stored is ours from now on, and so is where: allocated, and shared with nobody.
+static void
+after_fill(struct probe *p, const struct probe_outcome *o, nstime now)
+{
+    p->took[PROBE_OP_READ] = o->took;
+    if (o->error)
+        fail(p, o);
+    if (o->error || p->aborted)
+        leave_chunk(p);
+    else
+        phase_go(p, FLUSH_FILL);
+}
+
+static void
+after_flush_fill(struct probe *p, const struct probe_outcome *o, nstime now)
+{
+    struct probe_outcome both = *o;
+    both.took += p->took[PROBE_OP_READ];
+    if (o->error)
+        fail_flush(p, o);
+    else
+        saw(p, PROBE_OP_READ, &both);
+    if (o->error || p->aborted)
+        leave_chunk(p);
+    else
+        go_if_it_fits(p, ZERO, PROBE_OP_ZERO, now);
+}
+
 static void
 after_zero(struct probe *p, const struct probe_outcome *o, nstime now)
 {
@@ -276,7 +267,7 @@ after_zero(struct probe *p, const struct probe_outcome *o, nstime now)
     else
         saw(p, PROBE_OP_ZERO, o);
     if (!p->failed && !p->aborted && budget_fits(p, PROBE_OP_FLUSH_ZERO, now)) {
-        go(p, FLUSH_ZERO);
+        phase_go(p, FLUSH_ZERO);
         return;
     }
     p->stop = PROBE_NO_BUDGET;
@@ -290,9 +281,9 @@ after_flush_zero(struct probe *p, const struct probe_outcome *o, nstime now)
         fail_flush(p, o);
     else
         saw(p, PROBE_OP_FLUSH_ZERO, o);
-    bool check = p->mode == PROBE_RESTORE && !p->checked && !p->failed && !p->aborted;
+    bool check = p->mode != PROBE_TEACH && !p->checked && !p->failed && !p->aborted;
     if (check && budget_fits(p, PROBE_OP_WRITE, now + p->took[PROBE_OP_READ])) {
-        go(p, CHECK);
+        phase_go(p, CHECK);
         return;
     }
     if (check)
@@ -319,7 +310,7 @@ after_write(struct probe *p, const struct probe_outcome *o, nstime now)
         return;
     }
     saw(p, PROBE_OP_WRITE, o);
-    go(p, FLUSH_WRITE);
+    phase_go(p, FLUSH_WRITE);
 }
 
 static void
@@ -332,12 +323,12 @@ after_flush_write(struct probe *p, const struct probe_outcome *o, nstime now)
     }
     saw(p, PROBE_OP_FLUSH_WRITE, o);
     p->altered = false;
-    if (p->mode == PROBE_RESTORE)
+    if (p->mode != PROBE_TEACH)
         leave_chunk(p);
     else if (p->aborted)
         finish(p, ZERO_UNKNOWN);
     else
-        go(p, ZERO_AGAIN);
+        phase_go(p, ZERO_AGAIN);
 }
 
 // TEACH never asked what was stored, and zeroing nothing is quick everywhere. The second zero, over
@@ -385,7 +376,13 @@ probe_begin(struct probe *p, enum probe_mode mode, const struct zero_rules *r, s
     };
     if (preferred > p->align && is_power_of_two(preferred))
         p->align = preferred;
-    enter(p, FIRST_FLUSH, now + FIRST_FLUSH_WITHIN);
+    phase_enter(p, FIRST_FLUSH, now + FIRST_FLUSH_WITHIN);
+}
+
+void
+probe_be_thorough(struct probe *p)
+{
+    p->thorough = true;
 }
 
 struct probe_step
@@ -408,6 +405,8 @@ probe_report(struct probe *p, const struct probe_outcome *o, nstime now)
         [GUARD] = after_guard,
         [STATUS] = after_status,
         [READ] = after_read,
+        [FILL] = after_fill,
+        [FLUSH_FILL] = after_flush_fill,
         [ZERO] = after_zero,
         [FLUSH_ZERO] = after_flush_zero,
         [CHECK] = after_check,
@@ -419,7 +418,7 @@ probe_report(struct probe *p, const struct probe_outcome *o, nstime now)
     };
     if (p->phase == FINISH)
         return;
-    if (p->phase == WRITE)
+    if (p->phase == WRITE || p->phase == FILL)
         p->written += p->chunk.length;
     after[p->phase](p, o, now);
 }
@@ -449,7 +448,7 @@ probe_lost(struct probe *p)
         p->ending = PROBE_DAMAGED;
         p->damaged = p->chunk;
     }
-    enter(p, FINISH, 0);
+    phase_enter(p, FINISH, 0);
 }
 
 struct zero_finding

@@ -4,17 +4,34 @@
 
 #define DISTURBED_MOST 3u // chunks of one level whose samples may not count
 
+unsigned
+last_level(const struct probe *p)
+{
+    return p->mode == PROBE_SCRATCH ? PROBE_LEVELS - 1 : PROBE_LEVELS - 2;
+}
+
+// Where the next chunk lies. A scratch range is used again and again: every chunk is filled anew.
+static bool
+find_place(const struct probe *p, uint32_t size, uint64_t *offset)
+{
+    *offset = align_up(p->next_offset, p->align);
+    if (*offset >= p->next_offset && *offset + size <= range_end(p->range))
+        return true;
+    *offset = align_up(p->range.offset, p->align);
+    return p->mode == PROBE_SCRATCH && *offset + size <= range_end(p->range);
+}
+
 bool
 chunk_take(struct probe *p, nstime now)
 {
     uint32_t size = probe_sizes[p->level];
-    uint64_t offset = align_up(p->next_offset, p->align);
-    if (offset < p->next_offset || offset + size > range_end(p->range)) {
+    uint64_t offset, bytes = p->mode == PROBE_SCRATCH ? UINT64_C(2) * size : size;
+    if (!find_place(p, size, &offset)) {
         p->stop = PROBE_NO_RANGE;
         return false;
     }
     enum probe_op first = p->mode == PROBE_TEACH ? PROBE_OP_ZERO : PROBE_OP_READ;
-    if (p->written + size > p->rules.probe_bytes || !budget_fits(p, first, now)) {
+    if (p->written + bytes > p->rules.probe_bytes || !budget_fits(p, first, now)) {
         p->stop = PROBE_NO_BUDGET;
         return false;
     }
@@ -67,14 +84,16 @@ chunk_count(struct probe *p)
             p->stop = PROBE_DISTURBED;
         return ZERO_UNKNOWN;
     }
-    enum zero_verdict verdict = verdict_after_level(p, p->level);
-    if (verdict != ZERO_UNKNOWN)
+    enum zero_verdict verdict = p->verdict;
+    if (verdict == ZERO_UNKNOWN)
+        verdict = verdict_after_level(p, p->level);
+    if (verdict != ZERO_UNKNOWN && !p->thorough)
         return verdict;
-    if (p->level == PROBE_LEVELS - 1) {
+    if (p->level == last_level(p)) {
         p->stop = PROBE_ALL_LEVELS;
-        return ZERO_UNKNOWN;
+        return verdict;
     }
     p->level++;
     p->runs = 0;
-    return ZERO_UNKNOWN;
+    return verdict;
 }

@@ -3,8 +3,9 @@
 // with measurements of real servers at hand.
 #include "parts.h"
 
-const uint32_t probe_sizes[PROBE_LEVELS] = {64u << 10, 1u << 20, 4u << 20, PROBE_LARGEST_CHUNK};
-const unsigned probe_repeats[PROBE_LEVELS] = {3, 3, 3, 1};
+const uint32_t probe_sizes[PROBE_LEVELS] = {64u << 10, 1u << 20, 4u << 20, PROBE_LARGEST_CHUNK,
+                                            PROBE_LARGEST_SCRATCH};
+const unsigned probe_repeats[PROBE_LEVELS] = {3, 3, 3, 1, 1};
 
 #define FAST_LEVEL 2 // 4 MiB: nothing is called fast on less
 
@@ -22,13 +23,6 @@ const unsigned probe_repeats[PROBE_LEVELS] = {3, 3, 3, 1};
 // One level in numbers (ns): minima over its samples, for noise only adds.
 struct summary {
     double w, z, z_most, fw, fz;
-};
-
-// What a level says against the 64 KiB one.
-struct contrast {
-    bool steep; // dW stands out from the fixed cost: the rest means something
-    bool gain, has_fs;
-    double dw, s, s_high, fs;
 };
 
 bool
@@ -68,10 +62,10 @@ not_below_zero(double v)
     return v > 0 ? v : 0;
 }
 
-static struct contrast
+static struct probe_contrast
 contrast(const struct summary *base, const struct summary *m)
 {
-    struct contrast k = {.dw = m->w - base->w, .gain = m->z < GAIN * m->w};
+    struct probe_contrast k = {.dw = m->w - base->w, .gain = m->z < GAIN * m->w};
     if (k.dw <= 0)
         return k;
     k.steep = k.dw > SLOPE_MIN * base->w;
@@ -87,7 +81,7 @@ contrast(const struct summary *base, const struct summary *m)
 // t(n) = a + b*n through 64 KiB and this level.
 static void
 keep_model(struct probe *p, unsigned level, const struct summary *base, const struct summary *m,
-           const struct contrast *k)
+           const struct probe_contrast *k)
 {
     double size = probe_sizes[0], step = probe_sizes[level] - size;
     p->has_model = k->dw > 0;
@@ -100,24 +94,38 @@ keep_model(struct probe *p, unsigned level, const struct summary *base, const st
     p->model = (struct zero_model){.write = write, .zero = zero, .ratio = k->s};
 }
 
-static struct contrast
+static struct probe_contrast
 look_at(struct probe *p, unsigned level)
 {
     struct summary base = summarize(&p->levels[0]);
     struct summary m = summarize(&p->levels[level]);
-    struct contrast k = contrast(&base, &m);
+    struct probe_contrast k = contrast(&base, &m);
     keep_model(p, level, &base, &m, &k);
     return k;
 }
 
-// All that FAST asks for besides the gain, with s below `limit`.
-static bool
-slopes_fast(const struct probe *p, const struct contrast *k, double limit)
+// All that FAST asks for besides the gain, with s below `limit`: what of it is missing, or NOTHING.
+static enum probe_why
+against_fast(const struct probe *p, const struct probe_contrast *k, double limit)
 {
     double spread = p->rules.ratio + SPREAD_OVER;
     if (spread < SPREAD)
         spread = SPREAD;
-    return k->steep && k->s < limit && k->s_high < spread && (!k->has_fs || k->fs < FLUSH_SLOW);
+    if (!k->steep)
+        return PROBE_WHY_FLAT;
+    if (k->s >= limit)
+        return PROBE_WHY_SLOPE_AT_END;
+    if (k->s_high >= spread)
+        return PROBE_WHY_SPREAD;
+    return k->has_fs && k->fs >= FLUSH_SLOW ? PROBE_WHY_FLUSH : PROBE_WHY_NOTHING;
+}
+
+static enum zero_verdict
+decide(struct probe *p, enum zero_verdict verdict, unsigned level, enum probe_why why)
+{
+    p->why = why;
+    p->decided_level = level;
+    return verdict;
 }
 
 enum zero_verdict
@@ -125,17 +133,19 @@ verdict_after_level(struct probe *p, unsigned level)
 {
     if (level == 0)
         return ZERO_UNKNOWN;
-    struct contrast k = look_at(p, level);
+    struct probe_contrast k = look_at(p, level);
     if (!k.steep)
         return ZERO_UNKNOWN;
     if (k.s > SLOW_ANY)
-        return ZERO_SLOW;
+        return decide(p, ZERO_SLOW, level, PROBE_WHY_SLOPE_ANY);
     if (level < FAST_LEVEL)
         return ZERO_UNKNOWN;
-    if (k.s > p->rules.ratio + SLOW_ABOVE || (k.has_fs && k.fs >= FLUSH_SLOW))
-        return ZERO_SLOW;
-    if (k.gain && slopes_fast(p, &k, FAST_EARLY * p->rules.ratio))
-        return ZERO_FAST;
+    if (k.s > p->rules.ratio + SLOW_ABOVE)
+        return decide(p, ZERO_SLOW, level, PROBE_WHY_SLOPE);
+    if (k.has_fs && k.fs >= FLUSH_SLOW)
+        return decide(p, ZERO_SLOW, level, PROBE_WHY_FLUSH);
+    if (k.gain && against_fast(p, &k, FAST_EARLY * p->rules.ratio) == PROBE_WHY_NOTHING)
+        return decide(p, ZERO_FAST, level, PROBE_WHY_CHEAP);
     return ZERO_UNKNOWN;
 }
 
@@ -145,17 +155,54 @@ verdict_at_end(struct probe *p)
     bool cut = p->stop != PROBE_ALL_LEVELS && p->stop != PROBE_NO_BUDGET;
     if (p->stop == PROBE_NO_GUARD || !level_complete(p, 0))
         return ZERO_UNKNOWN;
-    unsigned level = PROBE_LEVELS - 1;
+    unsigned level = last_level(p);
     while (level >= FAST_LEVEL && !level_complete(p, level))
         level--;
-    if (level < FAST_LEVEL) // a storage too slow to be measured in time is not called fast
-        return cut ? ZERO_UNKNOWN : ZERO_SLOW;
-    struct contrast k = look_at(p, level);
-    if (!slopes_fast(p, &k, p->rules.ratio))
-        return ZERO_SLOW;
+    if (level < FAST_LEVEL) { // a storage too slow to be measured in time is not called fast
+        if (cut)
+            return ZERO_UNKNOWN;
+        return decide(p, ZERO_SLOW, level, PROBE_WHY_NO_TIME);
+    }
+    struct probe_contrast k = look_at(p, level);
+    enum probe_why why = against_fast(p, &k, p->rules.ratio);
+    if (why != PROBE_WHY_NOTHING)
+        return decide(p, ZERO_SLOW, level, why);
     if (k.gain)
-        return ZERO_FAST;
+        return decide(p, ZERO_FAST, level, PROBE_WHY_CHEAP_AT_END);
     // Only the fixed cost stands against it, and there was no room to see a larger size: the
     // request was too short to tell.
-    return cut ? ZERO_UNKNOWN : ZERO_SLOW;
+    if (cut)
+        return ZERO_UNKNOWN;
+    return decide(p, ZERO_SLOW, level, PROBE_WHY_NO_GAIN);
+}
+
+bool
+probe_compare(const struct probe *p, unsigned level, struct probe_contrast *k)
+{
+    if (level == 0 || !level_complete(p, 0) || !level_complete(p, level))
+        return false;
+    struct summary base = summarize(&p->levels[0]);
+    struct summary m = summarize(&p->levels[level]);
+    *k = contrast(&base, &m);
+    return true;
+}
+
+bool
+probe_level_fast(const struct probe *p, unsigned level)
+{
+    struct probe_contrast k;
+    return level >= FAST_LEVEL && probe_compare(p, level, &k) && k.gain &&
+           against_fast(p, &k, p->rules.ratio) == PROBE_WHY_NOTHING;
+}
+
+uint32_t
+probe_level_size(unsigned level)
+{
+    return probe_sizes[level];
+}
+
+unsigned
+probe_levels(const struct probe *p)
+{
+    return last_level(p) + 1;
 }

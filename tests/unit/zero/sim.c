@@ -98,6 +98,14 @@ one_extent(const struct sim *s, struct range r)
     return true;
 }
 
+static uint8_t
+written(const struct sim *s, unsigned unit)
+{
+    if (s->scratch)
+        return SIM_RANDOM;
+    return s->buffered.length ? s->buffer[unit] : 0;
+}
+
 // Applies a WRITE or ZERO and says what that costs beyond the formula.
 static double
 change(struct sim *s, struct range r, bool write, enum sim_effect effect)
@@ -119,7 +127,7 @@ change(struct sim *s, struct range r, bool write, enum sim_effect effect)
         s->touched[u] = true;
         s->dirty[u] = true;
         s->hole[u] = write ? false : s->hole[u];
-        s->disk[u] = write && s->buffered.length ? s->buffer[u - from] : 0;
+        s->disk[u] = write ? written(s, u - from) : 0;
     }
     double bytes = (double)(to - from) * SIM_UNIT;
     if (write)
@@ -167,13 +175,21 @@ do_write(struct sim *s, struct range r, bool fails)
     return cost(&s->t->write, (double)r.length) + change(s, r, true, fails ? s->effect : SIM_ALL);
 }
 
+// 64 MiB are more than one message: the caller splits them.
+static double
+zero_cost(const struct sim *s, uint64_t n)
+{
+    uint64_t pieces = s->scratch ? (n + s->rules.max_zero - 1) / s->rules.max_zero : 1;
+    return (double)pieces * cost(&s->t->zero, (double)n / (double)pieces);
+}
+
 static double
 do_zero(struct sim *s, struct range r, bool fails)
 {
     s->zeroes++;
     s->zeroed = r;
     enum sim_effect effect = fails ? s->effect : s->zero_lies ? SIM_NOTHING : SIM_ALL;
-    return cost(&s->t->zero, (double)r.length) + change(s, r, false, effect);
+    return zero_cost(s, r.length) + change(s, r, false, effect);
 }
 
 static double
@@ -257,7 +273,7 @@ watch_step(const struct sim *s, const struct probe *p, struct probe_step step, c
     struct range r = {.offset = step.offset, .length = step.length};
     cr_assert(range_contains(p->range, r), "%s: outside the request", what);
     cr_assert_eq(r.offset % SIM_UNIT, 0, "%s: not aligned", what);
-    cr_assert_leq(r.length, PROBE_LARGEST_CHUNK);
+    cr_assert_leq(r.length, s->scratch ? PROBE_LARGEST_SCRATCH : PROBE_LARGEST_CHUNK);
     if (p->mode == PROBE_TEACH) {
         cr_assert(step.want == PROBE_WANT_ZERO || step.want == PROBE_WANT_WRITE,
                   "%s: TEACH has nothing to read", what);
@@ -266,7 +282,9 @@ watch_step(const struct sim *s, const struct probe *p, struct probe_step step, c
     cr_assert(s->is_guarded && range_contains(s->guarded, r), "%s: not guarded", what);
     if (s->preferred)
         cr_assert(step.want == PROBE_WANT_CHECK || r.offset % s->preferred == 0);
-    if (step.want == PROBE_WANT_ZERO || step.want == PROBE_WANT_WRITE)
+    if (s->scratch)
+        cr_assert(step.want != PROBE_WANT_READ && step.want != PROBE_WANT_STATUS);
+    else if (step.want == PROBE_WANT_ZERO || step.want == PROBE_WANT_WRITE)
         cr_assert(r.offset == s->buffered.offset && r.length == s->buffered.length,
                   "%s: step %d of a chunk that is not in the buffer", what, (int)step.want);
 }
@@ -285,6 +303,18 @@ check_contents(const struct sim *s, const struct probe *p, const char *what)
     }
 }
 
+// What was not given to us is as it was.
+static void
+check_scratch(const struct sim *s, const struct probe *p, const char *what)
+{
+    cr_assert_neq(p->ending, PROBE_DAMAGED, "%s: there is nothing to damage", what);
+    for (unsigned u = 0; u < SIM_UNITS; u++) {
+        struct range unit = {.offset = u * (uint64_t)SIM_UNIT, .length = SIM_UNIT};
+        if (!range_overlaps(unit, p->range))
+            cr_assert_eq(s->disk[u], s->original[u], "%s: unit %u altered", what, u);
+    }
+}
+
 static void
 check_end(const struct sim *s, const struct probe *p, const char *what)
 {
@@ -293,6 +323,8 @@ check_end(const struct sim *s, const struct probe *p, const char *what)
         check_contents(s, p, what);
     if (p->ending == PROBE_PROCEED)
         cr_assert_eq(f.verdict, ZERO_FAST, "%s", what);
+    if (p->mode == PROBE_SCRATCH)
+        check_scratch(s, p, what);
     if (p->ending == PROBE_DAMAGED)
         cr_assert(range_contains(p->range, p->damaged) && p->damaged.length, "%s", what);
     if (f.error || p->aborted)
@@ -339,7 +371,10 @@ one_step(struct sim *s, struct probe *p, struct probe_step step)
 void
 sim_run(struct sim *s, struct probe *p, enum probe_mode mode, struct range range, const char *what)
 {
+    s->scratch = mode == PROBE_SCRATCH;
     probe_begin(p, mode, &s->rules, range, s->preferred, s->has_status, s->now);
+    if (s->thorough)
+        probe_be_thorough(p);
     for (unsigned limit = 0;; limit++) {
         cr_assert_lt(limit, 5000, "%s: it does not end", what);
         struct probe_step step = probe_next(p, s->now), again = probe_next(p, s->now);

@@ -7,8 +7,9 @@
 
 #include <zero/probe.h>
 
-#define SIM_UNIT  (64u << 10)
-#define SIM_UNITS 1280u // 80 MiB
+#define SIM_UNIT   (64u << 10)
+#define SIM_UNITS  1280u // 80 MiB
+#define SIM_RANDOM 0xee  // what a scratch probe writes
 
 // fix + step for every begun `step_bytes` + per_byte * n, in ns.
 struct sim_cost {
@@ -38,7 +39,7 @@ struct sim {
     uint64_t random;
     double noise;           // 0: none
     unsigned unclean_every; // every n-th operation is disturbed; 0: none
-    bool has_status;
+    bool has_status, thorough;
     uint32_t preferred;
 
     // Faults: operations are counted from 1, guards and waits included.
@@ -58,6 +59,7 @@ struct sim {
     double unflushed_write, unflushed_zero;
 
     // What happened.
+    bool scratch; // the mode
     unsigned ops, matching, checks, flushes, writes, zeroes, guards, holes_zeroed;
     uint64_t bytes_written;
     nstime first_write_failure, last_write_start;

@@ -4,9 +4,11 @@
 // between PROBE_WANT_READ and PROBE_WANT_WRITE. Whatever happens, a chunk whose zero was sent is
 // written back before the machine finishes, unless the upstream itself is gone (probe_lost()).
 //
-// Two modes. RESTORE: inside a FAST_ZERO request; contents and durability are as before when it
+// Three modes. RESTORE: inside a FAST_ZERO request; contents and durability are as before when it
 // ends. TEACH: inside a plain WRITE_ZEROES that will zero the range anyway; nothing to read or
-// save, and PROBE_WANT_WRITE means zeroes. docs/zeroing.md has the picture and the reasons.
+// save, and PROBE_WANT_WRITE means zeroes. SCRATCH: in a range that may be overwritten; each chunk
+// is first filled, PROBE_WANT_WRITE means random bytes, and there is a level of 64 MiB.
+// docs/zeroing.md has the picture and the reasons.
 #ifndef ZERO_PROBE_H
 #define ZERO_PROBE_H
 
@@ -17,16 +19,15 @@
 #include <zero/class.h>
 #include <zero/rules.h>
 
-enum probe_mode { PROBE_RESTORE, PROBE_TEACH };
+enum probe_mode { PROBE_RESTORE, PROBE_TEACH, PROBE_SCRATCH };
 
 enum probe_want {
-    PROBE_WANT_GUARD,  // hold everybody off [offset, length); every worker acknowledged. RESTORE
-                       // only
+    PROBE_WANT_GUARD,  // hold everybody off [offset, length); every worker acknowledged. Not TEACH
     PROBE_WANT_STATUS, // does the chunk lie in one allocated extent? (REQ_ONE base:allocation)
     PROBE_WANT_READ,   // the chunk into the caller's buffer; tell whether it is all zero
     PROBE_WANT_ZERO,   // WRITE_ZEROES of the chunk
     PROBE_WANT_CHECK,  // READ of the given piece of the chunk, *not* into the buffer: all zero?
-    PROBE_WANT_WRITE,  // the chunk back from the buffer (TEACH: zeroes)
+    PROBE_WANT_WRITE,  // the chunk back from the buffer (TEACH: zeroes; SCRATCH: random bytes)
     PROBE_WANT_FLUSH,
     PROBE_WANT_UNGUARD, // let the others go on (always succeeds, at once)
     PROBE_WANT_WAIT,   // nothing until `deadline`, then report success: a write-back is tried again
@@ -65,7 +66,7 @@ enum probe_ending {
 
 // The timed operations of one chunk, in their order.
 enum probe_op {
-    PROBE_OP_READ,
+    PROBE_OP_READ, // SCRATCH: the fill and its flush. Only to know how long a chunk will take
     PROBE_OP_ZERO,
     PROBE_OP_FLUSH_ZERO,
     PROBE_OP_WRITE,
@@ -73,7 +74,7 @@ enum probe_op {
     PROBE_OPS,
 };
 
-#define PROBE_LEVELS  4
+#define PROBE_LEVELS  5
 #define PROBE_REPEATS 3
 
 // What was seen of one level, of samples that counted.
@@ -98,14 +99,30 @@ enum probe_stop {
     PROBE_NO_GUARD,   // the chunk could not be guarded in time
 };
 
-// Readable by the caller: ending, damaged, flush_owed, no_space, written. The rest is the
-// machine's.
+// What made the verdict: the rule of probe_verdict.c.
+enum probe_why {
+    PROBE_WHY_NOTHING,      // there is none; `stop` or `failed` says why
+    PROBE_WHY_SLOPE_ANY,    // SLOW: a zeroed byte costs nearly what a written one costs
+    PROBE_WHY_SLOPE,        // SLOW: it costs clearly more than R allows
+    PROBE_WHY_FLUSH,        // SLOW: the zeroes are paid for in the flush
+    PROBE_WHY_CHEAP,        // FAST: it costs clearly less than R
+    PROBE_WHY_CHEAP_AT_END, // FAST: less than R, with nothing larger to come
+    PROBE_WHY_FLAT,         // SLOW: writing more costs no more; there is nothing to compare with
+    PROBE_WHY_SLOPE_AT_END, // SLOW: not less than R, with nothing larger to come
+    PROBE_WHY_SPREAD,       // SLOW: one of the zeroes was far slower than the others
+    PROBE_WHY_NO_GAIN,      // SLOW: the fixed cost of a zero eats what it saves
+    PROBE_WHY_NO_TIME,      // SLOW: too slow for 4 MiB in time, or within the bytes
+};
+
+// Readable by the caller: ending, damaged, flush_owed, no_space, written; for reports: level,
+// levels, stop, why, decided. The rest is the machine's.
 struct probe {
     enum probe_mode mode;
     struct zero_rules rules;
     struct range range;     // of the request
     uint32_t align;         // chunks begin at multiples of this
     bool has_status;        // STATUS may be asked
+    bool thorough;          // go on when the verdict is known
     nstime began, deadline; // the budget of probe-time
     uint64_t written;       // bytes, of the budget of probe-bytes
     uint64_t next_offset;   // where the next chunk begins
@@ -136,16 +153,25 @@ struct probe {
     enum probe_ending ending;
     struct range damaged;
     enum zero_verdict verdict;
+    enum probe_why why;
+    nstime decided; // when; 0: not
+    unsigned decided_level;
     bool has_model;
     struct zero_model model;
 };
 
 // The largest level is the buffer the caller must provide.
-#define PROBE_LARGEST_CHUNK (16u << 20)
+#define PROBE_LARGEST_CHUNK   (16u << 20)
+#define PROBE_LARGEST_SCRATCH (64u << 20)
 
 // `preferred`: the upstream's preferred block size, or 0.
 void probe_begin(struct probe *p, enum probe_mode mode, const struct zero_rules *r,
                  struct range range, uint32_t preferred, bool has_status, nstime now);
+
+// Right after probe_begin(): measure all levels that budget and range have room for, also when the
+// verdict is known already. It stays what it was, and so does its model: the rest is to be looked
+// at.
+void probe_be_thorough(struct probe *p);
 
 // What to do now. Idempotent until probe_report(). A ZERO that was handed out counts as sent.
 struct probe_step probe_next(struct probe *p, nstime now);
@@ -166,5 +192,24 @@ void probe_lost(struct probe *p);
 
 // After PROBE_WANT_FINISH or probe_lost().
 struct zero_finding probe_finding(const struct probe *p);
+
+// For reports. What the levels are; how many this probe has.
+uint32_t probe_level_size(unsigned level);
+unsigned probe_levels(const struct probe *p);
+
+// What a level says against the 64 KiB one, each cost with its flush, minima over samples.
+struct probe_contrast {
+    bool steep;    // dW stands out from the fixed cost: the rest means something
+    bool gain;     // zeroing takes less than 0.9 of writing
+    bool has_fs;   // flushing costs enough to be compared
+    double dw;     // ns
+    double s;      // dZ/dW
+    double s_high; // the same of the slowest zero
+    double fs;     // the same of the flushes alone
+};
+// False: the level (not 0) is not complete, or 64 KiB is not.
+bool probe_compare(const struct probe *p, unsigned level, struct probe_contrast *k);
+// Would this level alone, as the last one, say FAST?
+bool probe_level_fast(const struct probe *p, unsigned level);
 
 #endif
