@@ -27,7 +27,7 @@ def pytest_configure(config):
 def pytest_sessionstart(session):
     if session.config.option.collectonly:
         return
-    for program in (paths.PROXY, paths.STAT):
+    for program in (paths.PROXY, paths.STAT, paths.PROBE):
         if not os.access(program, os.X_OK):
             pytest.exit(f"{program} is not built: meson compile -C {paths.BUILD}", returncode=2)
 

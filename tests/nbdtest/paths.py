@@ -7,6 +7,7 @@ TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BUILD = os.path.abspath(os.environ.get("BUILD", os.path.join(TREE, "build")))
 PROXY = os.path.join(BUILD, "proxy", "nbdzero-proxy")
 STAT = os.path.join(BUILD, "tools", "nbdzero-stat")
+PROBE = os.path.join(BUILD, "tools", "nbdzero-probe")
 
 
 def find(program):
