@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What clients' ordinary traffic tells about an export, for nothing: long WRITEs and WRITE_ZEROES
+// that ran alone, and the FLUSHes behind them. Pure; the caller keeps it, locks it, passes time.
+//
+// It is second-hand evidence: what it was that the client wrote, and whether the range was a hole
+// before, nobody knows. So it may take "fast" away and make "unknown" slow, and never makes "fast"
+// (docs/zeroing.md, "Passive learning").
+#ifndef ZERO_TRAFFIC_H
+#define ZERO_TRAFFIC_H
+
+#include <base/time.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <zero/class.h>
+#include <zero/fit.h>
+
+// Shorter operations are mostly fixed cost.
+#define TRAFFIC_FROM (1u << 20)
+
+enum traffic_op {
+    TRAFFIC_WRITE,
+    TRAFFIC_ZERO,
+    TRAFFIC_ZERO_NO_HOLE,
+    TRAFFIC_OPS,
+};
+
+struct traffic_sample {
+    uint64_t n;
+    nstime took, at;
+};
+
+// The last ones, oldest overwritten.
+struct traffic_series {
+    struct traffic_sample v[FIT_POINTS];
+    unsigned count, next;
+};
+
+struct traffic {
+    struct traffic_series ops[TRAFFIC_OPS], flushes[TRAFFIC_OPS];
+};
+
+// An operation of n bytes took `took` with nothing else in flight; shorter ones than TRAFFIC_FROM
+// are not kept.
+void traffic_saw(struct traffic *t, enum traffic_op op, uint64_t n, nstime took, nstime now);
+// A FLUSH alone in flight took `took`, and all that it had to carry were n bytes by this operation.
+void traffic_saw_flush(struct traffic *t, enum traffic_op op, uint64_t n, nstime took, nstime now);
+// Address, size or flags have changed.
+void traffic_forget(struct traffic *t);
+
+// What a WRITE of n bytes costs, its share of the FLUSH included; false: not known well enough.
+bool traffic_write_time(const struct traffic *t, uint64_t n, nstime now, double *ns);
+
+enum traffic_says {
+    TRAFFIC_NOTHING,  // too little, too old, or it looks fast, which proves nothing
+    TRAFFIC_NOT_FAST, // zeroing a byte costs more than the ratio allows: a fast verdict must go
+    TRAFFIC_SLOW,     // by so much that it would be slow in a probe's eyes, too
+};
+// Of one class. `model` and `samples` are set unless it says nothing.
+enum traffic_says traffic_judge(const struct traffic *t, bool no_hole, const struct zero_rules *r,
+                                nstime now, struct zero_model *model, unsigned *samples);
+
+#endif
