@@ -56,10 +56,11 @@ class_settle(struct zero_class *c, nstime now)
 
 // `until` 0: for ever.
 static void
-believe(struct zero_class *c, enum zero_verdict verdict, nstime until, nstime now)
+believe(struct zero_class *c, enum zero_verdict verdict, enum zero_source source, nstime until,
+        nstime now)
 {
     c->verdict = verdict;
-    c->source = ZERO_FROM_PROBE;
+    c->source = source;
     c->since = now;
     c->until = until;
 }
@@ -122,14 +123,14 @@ zero_class_probe_begins(struct zero_class *c, nstime now)
 }
 
 static void
-learn_slow(struct zero_class *c, const struct zero_finding *f, nstime now)
+learn_slow(struct zero_class *c, const struct zero_finding *f, enum zero_source source, nstime now)
 {
     c->agreeing = 0;
     c->has_model = f->has_model;
     c->model = f->model;
     c->samples = f->samples;
     watch_begin(c);
-    believe(c, ZERO_SLOW, now + class_double(&c->refuse_for, SLOW_MOST), now);
+    believe(c, ZERO_SLOW, source, now + class_double(&c->refuse_for, SLOW_MOST), now);
 }
 
 static void
@@ -145,7 +146,7 @@ learn_fast(struct zero_class *c, const struct zero_finding *f, nstime now)
     watch_begin(c);
     if (c->agreeing < FAST_AGREEING)
         return;
-    believe(c, ZERO_FAST, now + CLASS_FAST_FOR, now);
+    believe(c, ZERO_FAST, ZERO_FROM_PROBE, now + CLASS_FAST_FOR, now);
     c->refuse_for = SLOW_FIRST;
     c->next_flush = now + FLUSH_EVERY;
 }
@@ -158,9 +159,22 @@ zero_class_learn(struct zero_class *c, const struct zero_rules *r, const struct 
     if (f->error)
         c->no_probe_before = now + AFTER_ERROR;
     else if (f->verdict == ZERO_SLOW)
-        learn_slow(c, f, now);
+        learn_slow(c, f, ZERO_FROM_PROBE, now);
     else if (f->verdict == ZERO_FAST)
         learn_fast(c, f, now);
+}
+
+void
+zero_class_traffic(struct zero_class *c, enum traffic_says says, const struct zero_model *model,
+                   unsigned samples, nstime now)
+{
+    class_settle(c, now);
+    if (says == TRAFFIC_SLOW && c->verdict != ZERO_SLOW) {
+        struct zero_finding f = {.has_model = true, .model = *model, .samples = samples};
+        learn_slow(c, &f, ZERO_FROM_TRAFFIC, now);
+    } else if (says == TRAFFIC_NOT_FAST && c->verdict == ZERO_FAST) {
+        class_doubt(c);
+    }
 }
 
 bool

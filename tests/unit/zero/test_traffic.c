@@ -151,3 +151,26 @@ Test(traffic, the_price_of_a_write)
     cr_assert(traffic_write_time(&t, 64 * MIB, NS_PER_SEC, &ns));
     cr_assert(fabs(ns - (2e5 + 1.5 * 64 * MIB)) < 1e5, "%g", ns);
 }
+
+Test(traffic, it_makes_unknown_slow_and_takes_fast_away_and_makes_nothing_fast)
+{
+    static const struct zero_model m = {{0, 1}, {0, 0.9}, 0.9};
+    static const struct zero_finding fast = {
+        .verdict = ZERO_FAST, .has_model = true, .model = {{0, 1}, {0, 0.01}, 0.01}};
+    struct zero_class c;
+    zero_class_begin(&c);
+    zero_class_traffic(&c, TRAFFIC_NOT_FAST, &m, 24, 1);
+    cr_assert(c.verdict == ZERO_UNKNOWN);
+    zero_class_learn(&c, &rules, &fast, 1);
+    zero_class_learn(&c, &rules, &fast, 2);
+    zero_class_traffic(&c, TRAFFIC_NOTHING, &m, 24, 3);
+    cr_assert(c.verdict == ZERO_FAST);
+    zero_class_traffic(&c, TRAFFIC_NOT_FAST, &m, 24, 3);
+    cr_assert(c.verdict == ZERO_UNKNOWN);
+    zero_class_traffic(&c, TRAFFIC_SLOW, &m, 24, 4);
+    cr_assert(c.verdict == ZERO_SLOW && c.source == ZERO_FROM_TRAFFIC && c.samples == 24);
+    cr_assert(zero_class_judge(&c, &rules, 16 * MIB, 5) == ZERO_REFUSE);
+    cr_assert(c.until == 4 + NS_PER_MIN);
+    zero_class_traffic(&c, TRAFFIC_SLOW, &m, 24, 5);
+    cr_assert(c.until == 4 + NS_PER_MIN); // the same evidence does not count twice
+}

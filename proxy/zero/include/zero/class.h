@@ -115,6 +115,16 @@ void zero_class_probe_begins(struct zero_class *c, nstime now);
 void zero_class_learn(struct zero_class *c, const struct zero_rules *r,
                       const struct zero_finding *f, nstime now);
 
+// What passive learning says of this class (zero/traffic.h): takes FAST away, makes unknown SLOW.
+enum traffic_says {
+    TRAFFIC_NOTHING,  // too little, too old, or it looks fast, which proves nothing
+    TRAFFIC_NOT_FAST, // zeroing a byte costs more than the ratio allows: a fast verdict must go
+    TRAFFIC_SLOW,     // by so much that it would be slow in a probe's eyes, too
+};
+// `model` and `samples` are looked at where it says SLOW.
+void zero_class_traffic(struct zero_class *c, enum traffic_says says,
+                        const struct zero_model *model, unsigned samples, nstime now);
+
 // The sample to take next for a small request: call only after ZERO_SAMPLE; counts a try.
 enum zero_arm zero_class_next_arm(struct zero_class *c, uint64_t length);
 // It took `took`, its FLUSH included. `clean`: nothing disturbed the measurement, and no error.

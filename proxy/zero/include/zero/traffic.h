@@ -50,11 +50,6 @@ void traffic_forget(struct traffic *t);
 // What a WRITE of n bytes costs, its share of the FLUSH included; false: not known well enough.
 bool traffic_write_time(const struct traffic *t, uint64_t n, nstime now, double *ns);
 
-enum traffic_says {
-    TRAFFIC_NOTHING,  // too little, too old, or it looks fast, which proves nothing
-    TRAFFIC_NOT_FAST, // zeroing a byte costs more than the ratio allows: a fast verdict must go
-    TRAFFIC_SLOW,     // by so much that it would be slow in a probe's eyes, too
-};
 // Of one class. `model` and `samples` are set unless it says nothing.
 enum traffic_says traffic_judge(const struct traffic *t, bool no_hole, const struct zero_rules *r,
                                 nstime now, struct zero_model *model, unsigned *samples);

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "parts.h"
+
+#include <zero/native.h>
+
+#define LIE         0.55 // a fast zero does not cost this share of writing; one may by accident,
+#define LIES        3u   // so many in a row do not
+#define REFUSE_MOST (30 * NS_PER_MIN)
+
+void
+zero_native_begin(struct zero_native *n)
+{
+    *n = (struct zero_native){.refuse_for = NS_PER_MIN};
+}
+
+bool
+zero_native_refuses(const struct zero_native *n, nstime now)
+{
+    return now < n->until;
+}
+
+bool
+zero_native_succeeded(struct zero_native *n, double took, double write, nstime now)
+{
+    if (took <= LIE * write) {
+        n->costly = 0;
+        return false;
+    }
+    if (++n->costly < LIES)
+        return false;
+    n->costly = 0;
+    n->until = now + class_double(&n->refuse_for, REFUSE_MOST);
+    return true;
+}
