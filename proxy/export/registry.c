@@ -1,64 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include <export/registry.h>
+#include "inside.h"
 
 #include <base/hash.h>
-#include <base/text.h>
-#include <export/lock.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <zero/permit.h>
 
 // Exports that nobody uses are kept for what was learnt of them, up to this many: a server that
 // answers to any name must not make us grow without end.
 #define IDLE_EXPORTS_KEPT 64
-
-#define STATUS_PAUSE (10 * NS_PER_MIN)
-
-struct export
-{
-    struct registry *registry;
-    struct export *next;
-
-    // Set when it is made; size and flags under both mutexes.
-    char upstream[64];
-    struct bytes address, name; // owned
-    uint64_t address_hash;
-    uint64_t size;
-    uint16_t flags;
-
-    // Under the registry's mutex.
-    unsigned connections;
-    uint64_t last_used;
-    struct export_lock lock;
-    bool locked; // shared, at least
-
-    // Under its own mutex.
-    pthread_mutex_t mutex;
-    struct zero_class classes[2]; // without and with NO_HOLE
-    bool probing, no_space;
-    unsigned probing_class;
-    uint16_t advertised_flags;
-    struct zero_rules rules; // of the session that came last: statistics only
-
-    // Read without a mutex.
-    atomic_uint flush_failures;
-    atomic_bool status_lied;
-    _Atomic nstime status_pause_until;
-
-    struct export_counters *counters[]; // by worker, each touched by its own thread only
-};
-
-struct registry {
-    pthread_mutex_t mutex;
-    struct export *exports;
-    struct permits permits;
-    char *state_dir;
-    uint64_t uses;
-    atomic_ullong probes;
-    unsigned n_workers;
-    void *workers[];
-};
 
 struct registry *
 registry_new(const char *state_dir, unsigned workers)
@@ -263,66 +212,6 @@ export_note(struct export *e, uint16_t advertised_flags, const struct zero_rules
     pthread_mutex_unlock(&e->mutex);
 }
 
-// Judging ---------------------------------------------------------------------------------
-
-enum zero_advice
-export_judge(struct export *e, bool no_hole, const struct zero_rules *r, uint64_t length,
-             nstime now)
-{
-    pthread_mutex_lock(&e->mutex);
-    enum zero_advice a = ZERO_REFUSE;
-    if (!e->probing || e->probing_class != no_hole)
-        a = zero_class_judge(&e->classes[no_hole], r, length, now);
-    pthread_mutex_unlock(&e->mutex);
-    return a;
-}
-
-bool
-export_wants_teaching(struct export *e, bool no_hole, const struct zero_rules *r, uint64_t length,
-                      nstime now)
-{
-    pthread_mutex_lock(&e->mutex);
-    bool wants = !e->probing && zero_class_wants_teaching(&e->classes[no_hole], r, length, now);
-    pthread_mutex_unlock(&e->mutex);
-    return wants;
-}
-
-enum zero_arm
-export_next_arm(struct export *e, bool no_hole, uint64_t length)
-{
-    pthread_mutex_lock(&e->mutex);
-    enum zero_arm arm = zero_class_next_arm(&e->classes[no_hole], length);
-    pthread_mutex_unlock(&e->mutex);
-    return arm;
-}
-
-void
-export_sampled(struct export *e, bool no_hole, const struct zero_rules *r, uint64_t length,
-               enum zero_arm arm, nstime took, bool clean, nstime now)
-{
-    pthread_mutex_lock(&e->mutex);
-    zero_class_sampled(&e->classes[no_hole], r, length, arm, took, clean, now);
-    pthread_mutex_unlock(&e->mutex);
-}
-
-void
-export_zeroed(struct export *e, bool no_hole, const struct zero_rules *r, uint64_t length,
-              nstime took, nstime now)
-{
-    pthread_mutex_lock(&e->mutex);
-    zero_class_zeroed(&e->classes[no_hole], r, length, took, now);
-    pthread_mutex_unlock(&e->mutex);
-}
-
-bool
-export_wants_flush(struct export *e, bool no_hole, nstime now)
-{
-    pthread_mutex_lock(&e->mutex);
-    bool wants = zero_class_wants_flush(&e->classes[no_hole], now);
-    pthread_mutex_unlock(&e->mutex);
-    return wants;
-}
-
 // Probing ---------------------------------------------------------------------------------
 
 static bool
@@ -376,89 +265,4 @@ export_probe_ends(struct export *e, bool no_hole, const struct zero_rules *r,
     zero_class_learn(&e->classes[no_hole], r, f, now);
     pthread_mutex_unlock(&e->mutex);
     pthread_mutex_unlock(&reg->mutex);
-}
-
-// FLUSH and status ------------------------------------------------------------------------
-
-void
-export_flush_failed(struct export *e)
-{
-    atomic_fetch_add(&e->flush_failures, 1);
-}
-
-unsigned
-export_flush_failures(const struct export *e)
-{
-    return atomic_load_explicit(&e->flush_failures, memory_order_acquire);
-}
-
-bool
-export_status_usable(const struct export *e, nstime now)
-{
-    return !atomic_load_explicit(&e->status_lied, memory_order_relaxed) &&
-           now >= atomic_load_explicit(&e->status_pause_until, memory_order_relaxed);
-}
-
-void
-export_status_lied(struct export *e)
-{
-    atomic_store(&e->status_lied, true);
-}
-
-void
-export_status_slow(struct export *e, nstime now)
-{
-    atomic_store(&e->status_pause_until, now + STATUS_PAUSE);
-}
-
-// Statistics ------------------------------------------------------------------------------
-
-struct export_counters *
-export_counters_of(struct export *e, unsigned index)
-{
-    if (!e->counters[index])
-        e->counters[index] = calloc(1, sizeof *e->counters[index]);
-    return e->counters[index];
-}
-
-void
-registry_counters(struct registry *r, unsigned index,
-                  void (*each)(void *ctx, struct export *e, const struct export_counters *c),
-                  void *ctx)
-{
-    pthread_mutex_lock(&r->mutex);
-    for (struct export *e = r->exports; e; e = e->next)
-        if (e->counters[index])
-            each(ctx, e, e->counters[index]);
-    pthread_mutex_unlock(&r->mutex);
-}
-
-static void
-describe(struct export *e, nstime now, struct export_description *d)
-{
-    d->export = e;
-    memcpy(d->upstream, e->upstream, sizeof d->upstream);
-    text_escape(d->name, sizeof d->name, e->name);
-    d->size = e->size;
-    d->upstream_flags = e->flags;
-    d->advertised_flags = e->advertised_flags;
-    d->policy = e->rules.policy;
-    d->connections = e->connections;
-    for (unsigned i = 0; i < 2; i++)
-        d->n_rows[i] = zero_class_rows(&e->classes[i], &e->rules, now, d->rows[i], ZERO_ROWS);
-}
-
-void
-registry_describe(struct registry *r, nstime now,
-                  void (*each)(void *ctx, const struct export_description *d), void *ctx)
-{
-    struct export_description d;
-    pthread_mutex_lock(&r->mutex);
-    for (struct export *e = r->exports; e; e = e->next) {
-        pthread_mutex_lock(&e->mutex);
-        describe(e, now, &d);
-        pthread_mutex_unlock(&e->mutex);
-        each(ctx, &d);
-    }
-    pthread_mutex_unlock(&r->mutex);
 }

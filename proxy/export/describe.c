@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// An export in numbers, for statistics.
+#include "inside.h"
+
+#include <base/text.h>
+#include <stdlib.h>
+
+struct export_counters *
+export_counters_of(struct export *e, unsigned index)
+{
+    if (!e->counters[index])
+        e->counters[index] = calloc(1, sizeof *e->counters[index]);
+    return e->counters[index];
+}
+
+void
+registry_counters(struct registry *r, unsigned index,
+                  void (*each)(void *ctx, struct export *e, const struct export_counters *c),
+                  void *ctx)
+{
+    pthread_mutex_lock(&r->mutex);
+    for (struct export *e = r->exports; e; e = e->next)
+        if (e->counters[index])
+            each(ctx, e, e->counters[index]);
+    pthread_mutex_unlock(&r->mutex);
+}
+
+static void
+describe(struct export *e, nstime now, struct export_description *d)
+{
+    d->export = e;
+    memcpy(d->upstream, e->upstream, sizeof d->upstream);
+    text_escape(d->name, sizeof d->name, e->name);
+    d->size = e->size;
+    d->upstream_flags = e->flags;
+    d->advertised_flags = e->advertised_flags;
+    d->policy = e->rules.policy;
+    d->connections = e->connections;
+    for (unsigned i = 0; i < 2; i++)
+        d->n_rows[i] = zero_class_rows(&e->classes[i], &e->rules, now, d->rows[i], ZERO_ROWS);
+}
+
+void
+registry_describe(struct registry *r, nstime now,
+                  void (*each)(void *ctx, const struct export_description *d), void *ctx)
+{
+    struct export_description d;
+    pthread_mutex_lock(&r->mutex);
+    for (struct export *e = r->exports; e; e = e->next) {
+        pthread_mutex_lock(&e->mutex);
+        describe(e, now, &d);
+        pthread_mutex_unlock(&e->mutex);
+        each(ctx, &d);
+    }
+    pthread_mutex_unlock(&r->mutex);
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What the files of this room know of an export, and nobody else.
+#ifndef EXPORT_INSIDE_H
+#define EXPORT_INSIDE_H
+
+#include <export/lock.h>
+#include <export/registry.h>
+#include <pthread.h>
+#include <zero/native.h>
+#include <zero/permit.h>
+#include <zero/traffic.h>
+
+struct export
+{
+    struct registry *registry;
+    struct export *next;
+
+    // Set when it is made; size and flags under both mutexes.
+    char upstream[64];
+    struct bytes address, name; // owned
+    uint64_t address_hash;
+    uint64_t size;
+    uint16_t flags;
+
+    // Under the registry's mutex.
+    unsigned connections;
+    uint64_t last_used;
+    struct export_lock lock;
+    bool locked; // shared, at least
+
+    // Under its own mutex.
+    pthread_mutex_t mutex;
+    struct zero_class classes[2]; // without and with NO_HOLE
+    bool probing, no_space;
+    unsigned probing_class;
+    uint16_t advertised_flags;
+    struct zero_rules rules; // of the session that came last: statistics only
+
+    // Read without a mutex.
+    atomic_uint flush_failures;
+    atomic_bool status_lied;
+    _Atomic nstime status_pause_until;
+
+    struct export_counters *counters[]; // by worker, each touched by its own thread only
+};
+
+struct registry {
+    pthread_mutex_t mutex;
+    struct export *exports;
+    struct permits permits;
+    char *state_dir;
+    uint64_t uses;
+    atomic_ullong probes;
+    unsigned n_workers;
+    void *workers[];
+};
+
+#endif

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What is known of an export's zeroes, asked and told under its mutex.
+#include "inside.h"
+
+#define STATUS_PAUSE (10 * NS_PER_MIN)
+
+enum zero_advice
+export_judge(struct export *e, bool no_hole, const struct zero_rules *r, uint64_t length,
+             nstime now)
+{
+    pthread_mutex_lock(&e->mutex);
+    enum zero_advice a = ZERO_REFUSE;
+    if (!e->probing || e->probing_class != no_hole)
+        a = zero_class_judge(&e->classes[no_hole], r, length, now);
+    pthread_mutex_unlock(&e->mutex);
+    return a;
+}
+
+bool
+export_wants_teaching(struct export *e, bool no_hole, const struct zero_rules *r, uint64_t length,
+                      nstime now)
+{
+    pthread_mutex_lock(&e->mutex);
+    bool wants = !e->probing && zero_class_wants_teaching(&e->classes[no_hole], r, length, now);
+    pthread_mutex_unlock(&e->mutex);
+    return wants;
+}
+
+enum zero_arm
+export_next_arm(struct export *e, bool no_hole, uint64_t length)
+{
+    pthread_mutex_lock(&e->mutex);
+    enum zero_arm arm = zero_class_next_arm(&e->classes[no_hole], length);
+    pthread_mutex_unlock(&e->mutex);
+    return arm;
+}
+
+void
+export_sampled(struct export *e, bool no_hole, const struct zero_rules *r, uint64_t length,
+               enum zero_arm arm, nstime took, bool clean, nstime now)
+{
+    pthread_mutex_lock(&e->mutex);
+    zero_class_sampled(&e->classes[no_hole], r, length, arm, took, clean, now);
+    pthread_mutex_unlock(&e->mutex);
+}
+
+void
+export_zeroed(struct export *e, bool no_hole, const struct zero_rules *r, uint64_t length,
+              nstime took, nstime now)
+{
+    pthread_mutex_lock(&e->mutex);
+    zero_class_zeroed(&e->classes[no_hole], r, length, took, now);
+    pthread_mutex_unlock(&e->mutex);
+}
+
+bool
+export_wants_flush(struct export *e, bool no_hole, nstime now)
+{
+    pthread_mutex_lock(&e->mutex);
+    bool wants = zero_class_wants_flush(&e->classes[no_hole], now);
+    pthread_mutex_unlock(&e->mutex);
+    return wants;
+}
+
+// FLUSH and status ------------------------------------------------------------------------
+
+void
+export_flush_failed(struct export *e)
+{
+    atomic_fetch_add(&e->flush_failures, 1);
+}
+
+unsigned
+export_flush_failures(const struct export *e)
+{
+    return atomic_load_explicit(&e->flush_failures, memory_order_acquire);
+}
+
+bool
+export_status_usable(const struct export *e, nstime now)
+{
+    return !atomic_load_explicit(&e->status_lied, memory_order_relaxed) &&
+           now >= atomic_load_explicit(&e->status_pause_until, memory_order_relaxed);
+}
+
+void
+export_status_lied(struct export *e)
+{
+    atomic_store(&e->status_lied, true);
+}
+
+void
+export_status_slow(struct export *e, nstime now)
+{
+    atomic_store(&e->status_pause_until, now + STATUS_PAUSE);
+}
