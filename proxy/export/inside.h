@@ -22,8 +22,8 @@ struct export
     uint64_t size;
     uint16_t flags;
 
-    // Under the registry's mutex.
-    unsigned connections;
+    // Written under the registry's mutex.
+    atomic_uint connections;
     uint64_t last_used;
     struct export_lock lock;
     bool locked; // shared, at least
@@ -31,6 +31,9 @@ struct export
     // Under its own mutex.
     pthread_mutex_t mutex;
     struct zero_class classes[2]; // without and with NO_HOLE
+    struct zero_native native[2]; // of an upstream that answers FAST_ZERO itself
+    struct traffic traffic;
+    unsigned traffic_new; // operations since it was last judged
     bool probing, no_space;
     unsigned probing_class;
     uint16_t advertised_flags;

@@ -2,6 +2,9 @@
 // What is known of an export's zeroes, asked and told under its mutex.
 #include "inside.h"
 
+// A fit costs some 50 microseconds: not one for every operation.
+#define JUDGE_EVERY 4u
+
 #define STATUS_PAUSE (10 * NS_PER_MIN)
 
 enum zero_advice
@@ -60,6 +63,65 @@ export_wants_flush(struct export *e, bool no_hole, nstime now)
     bool wants = zero_class_wants_flush(&e->classes[no_hole], now);
     pthread_mutex_unlock(&e->mutex);
     return wants;
+}
+
+// Passive learning ------------------------------------------------------------------------
+
+static void
+judge_traffic(struct export *e, const struct zero_rules *r, nstime now)
+{
+    for (int no_hole = 0; no_hole < 2; no_hole++) {
+        struct zero_model m;
+        unsigned samples = 0;
+        enum traffic_says says = traffic_judge(&e->traffic, no_hole, r, now, &m, &samples);
+        zero_class_traffic(&e->classes[no_hole], says, &m, samples, now);
+    }
+}
+
+void
+export_saw(struct export *e, const struct zero_rules *r, enum traffic_op op, uint64_t n,
+           nstime took, nstime now)
+{
+    pthread_mutex_lock(&e->mutex);
+    traffic_saw(&e->traffic, op, n, took, now);
+    if (++e->traffic_new % JUDGE_EVERY == 0)
+        judge_traffic(e, r, now);
+    pthread_mutex_unlock(&e->mutex);
+}
+
+void
+export_saw_flush(struct export *e, enum traffic_op op, uint64_t n, nstime took, nstime now)
+{
+    pthread_mutex_lock(&e->mutex);
+    traffic_saw_flush(&e->traffic, op, n, took, now);
+    pthread_mutex_unlock(&e->mutex);
+}
+
+bool
+export_has_one_connection(const struct export *e)
+{
+    return atomic_load_explicit(&e->connections, memory_order_relaxed) == 1;
+}
+
+bool
+export_native_refuses(struct export *e, bool no_hole, nstime now)
+{
+    pthread_mutex_lock(&e->mutex);
+    bool refuses = zero_native_refuses(&e->native[no_hole], now);
+    pthread_mutex_unlock(&e->mutex);
+    return refuses;
+}
+
+bool
+export_native_succeeded(struct export *e, bool no_hole, uint64_t n, nstime took, nstime now)
+{
+    double write;
+    bool lied = false;
+    pthread_mutex_lock(&e->mutex);
+    if (traffic_write_time(&e->traffic, n, now, &write))
+        lied = zero_native_succeeded(&e->native[no_hole], (double)took, write, now);
+    pthread_mutex_unlock(&e->mutex);
+    return lied;
 }
 
 // FLUSH and status ------------------------------------------------------------------------

@@ -105,6 +105,8 @@ export_new(struct registry *r, const struct export_key *key)
     e->flags = key->flags;
     zero_class_begin(&e->classes[0]);
     zero_class_begin(&e->classes[1]);
+    zero_native_begin(&e->native[0]);
+    zero_native_begin(&e->native[1]);
     return e;
 }
 
@@ -142,6 +144,7 @@ forget_classes(struct export *e)
 {
     zero_class_forget(&e->classes[0]);
     zero_class_forget(&e->classes[1]);
+    traffic_forget(&e->traffic);
 }
 
 struct export *

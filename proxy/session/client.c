@@ -24,8 +24,8 @@ session_claim(struct session *s, const struct request *r)
     if (slot->next)
         slot->next->prev = slot;
     s->slots = slot;
-    s->worker->in_flight++;
-    s->worker->submitted++;
+    slot->quiet = !s->worker->in_flight++;
+    slot->submitted = ++s->worker->submitted;
     s->submitted++;
     return slot;
 }

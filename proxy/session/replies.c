@@ -29,6 +29,7 @@ passed_on(struct session *s, struct slot *slot, uint32_t error)
     struct request r = slot_request(slot);
     nstime began = slot->began;
     note_flush(s, slot, error);
+    learning_done(s, slot, error);
     session_release(s, slot);
     client_wrote(s, &r, error);
     client_finished(s, &r, error, began);
@@ -43,6 +44,7 @@ complete(struct session *s, struct slot *slot, uint32_t error)
     nstime began = slot->began;
     bool flush_first = slot->fua && !error;
     note_flush(s, slot, error);
+    learning_done(s, slot, error);
     session_release(s, slot);
     client_wrote(s, &r, error);
     if (flush_first)

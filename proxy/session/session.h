@@ -14,6 +14,7 @@
 //   flushes.c    whose data is safe, and who must hear that a FLUSH of ours has failed
 //   replies.c    transmission: replies of upstream
 //   translate.c  a reply of upstream in the client's format
+//   learning.c   what requests cost that ran alone
 //   zeroing.c    what to do about a request to zero; task_*.c: what takes several steps upstream
 //   guarding.c   the range guard between workers
 //   session.c    birth, deadlines and the order of teardown
@@ -90,6 +91,12 @@ struct late_reply {
     uint8_t bytes[];
 };
 
+// What is to be flushed, by how it was written; `muddled`: something else, too.
+struct learning {
+    uint64_t unflushed[TRAFFIC_OPS];
+    bool muddled;
+};
+
 struct session {
     struct session *next, *prev;
     struct worker *worker;
@@ -153,6 +160,7 @@ struct session {
     // Flushes of ours that failed are owed to who wrote (docs/zeroing.md).
     uint64_t writes_sent, writes_done, writes_flushed;
     unsigned flush_failures_seen;
+    struct learning learning;
     bool dirty;                // data has been written since the last good FLUSH
     uint64_t submitted;        // requests ever sent to this upstream connection
     bool zeroes_by_writing[2]; // upstream has said ENOTSUP to a plain WRITE_ZEROES; with NO_HOLE or
@@ -294,6 +302,12 @@ client_mid_message(const struct session *s)
 // A slot for a request that goes upstream now; tracks `r`. NULL: out of memory.
 struct slot *session_claim(struct session *s, const struct request *r);
 void session_release(struct session *s, struct slot *slot);
+
+// learning.c ----------------------------------------------------------------------------
+// Upstream has answered a request; before session_release().
+void learning_done(struct session *s, const struct slot *slot, uint32_t error);
+// Was it upstream alone, and was nothing else going on that would have disturbed a measurement?
+bool slot_ran_alone(const struct session *s, const struct slot *slot, nstime took);
 
 // zeroing.c -----------------------------------------------------------------------------
 // Takes a WRITE_ZEROES that has been admitted and is not yet taken from the client's stream;

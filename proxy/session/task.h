@@ -96,7 +96,7 @@ struct task {
     uint32_t extent_flags;
     bool extent_known;
     nstime sent_at, took;
-    uint64_t sent_count, sent_here;
+    uint64_t sent_here;
     bool clean; // nothing disturbed the measurement
     bool alone; // nothing else was on this upstream connection
 

@@ -4,11 +4,6 @@
 #include <stdlib.h>
 #include <wire/names.h>
 
-// A measurement is spoilt by a turn of the loop that worked longer than this, or than this share of
-// what is measured: moving the payload of a long WRITE is work, too, and belongs to its time.
-#define BUSY_TURN  NS_PER_MS
-#define BUSY_SHARE 4
-
 struct task *
 task_adopt(struct session *s, const struct request *r, const struct task_kind *kind, nstime began)
 {
@@ -159,7 +154,6 @@ send_step(struct task *t)
     t->all_zero = true;
     t->extent_known = false;
     t->sent_at = t->slot->began = ring_clock(s->worker->ring);
-    t->sent_count = s->worker->submitted;
     t->sent_here = s->submitted;
     t->alone = !t->slot->next;
     stream_send_copy(s->upstream, header, request_size(f));
@@ -241,10 +235,9 @@ task_reply(struct task *t, uint32_t error)
     struct session *s = t->s;
     nstime now = session_now(s);
     t->took = now > t->sent_at ? now - t->sent_at : 0;
-    nstime busy = t->took / BUSY_SHARE > BUSY_TURN ? t->took / BUSY_SHARE : BUSY_TURN;
     t->alone = t->alone && s->submitted == t->sent_here;
-    t->clean = s->worker->submitted == t->sent_count && s->worker->in_flight == 1 &&
-               !ring_was_busy(s->worker->ring, t->sent_at, busy);
+    t->clean = slot_ran_alone(s, t->slot, t->took);
+    learning_done(s, t->slot, error);
     if (t->step.type == NBD_CMD_FLUSH)
         session_flushed(s, t->slot->writes_before, error);
     uncount_zero_bytes(t);

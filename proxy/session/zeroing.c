@@ -140,7 +140,8 @@ fast_request(struct session *s, const struct request *r, uint8_t *header, nstime
         measured(s, r, began);
         return false;
     }
-    if (ends_well(s, r))
+    bool no_hole = r->flags & NBD_CMD_FLAG_NO_HOLE;
+    if (ends_well(s, r) && !export_native_refuses(s->export, no_hole, session_now(s)))
         return forward_natively(s, r, header, began);
     refuse_fast(s, r, began);
     return false;

@@ -29,6 +29,22 @@ zero_native_succeeded(struct zero_native *n, double took, double write, nstime n
     if (++n->costly < LIES)
         return false;
     n->costly = 0;
+    n->since = now;
+    n->ratio = took / write;
     n->until = now + class_double(&n->refuse_for, REFUSE_MOST);
     return true;
+}
+
+struct zero_row
+zero_native_row(const struct zero_native *n)
+{
+    return (struct zero_row){
+        .bytes_from = 1,
+        .bytes_to = UINT64_MAX,
+        .verdict = ZERO_SLOW,
+        .source = ZERO_FROM_UPSTREAM,
+        .since = n->since,
+        .ratio = n->ratio,
+        .samples = LIES,
+    };
 }

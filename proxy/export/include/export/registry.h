@@ -18,6 +18,7 @@
 #include <zero/class.h>
 #include <zero/probe.h>
 #include <zero/rules.h>
+#include <zero/traffic.h>
 
 struct registry;
 struct export;
@@ -62,6 +63,19 @@ void export_sampled(struct export *e, bool no_hole, const struct zero_rules *r, 
 void export_zeroed(struct export *e, bool no_hole, const struct zero_rules *r, uint64_t length,
                    nstime took, nstime now);
 bool export_wants_flush(struct export *e, bool no_hole, nstime now);
+
+// Passive learning (zero/traffic.h) ------------------------------------------------------
+// An operation, or a FLUSH with nothing to carry but n bytes by that operation, ran alone.
+void export_saw(struct export *e, const struct zero_rules *r, enum traffic_op op, uint64_t n,
+                nstime took, nstime now);
+void export_saw_flush(struct export *e, enum traffic_op op, uint64_t n, nstime took, nstime now);
+// Is the connection that asks the only one of this process? Another one's data would be in its
+// FLUSH, too.
+bool export_has_one_connection(const struct export *e);
+// An upstream's own FAST_ZERO (zero/native.h): is it not to be asked? It said success to n bytes
+// after `took`; true: from now on it is not.
+bool export_native_refuses(struct export *e, bool no_hole, nstime now);
+bool export_native_succeeded(struct export *e, bool no_hole, uint64_t n, nstime took, nstime now);
 
 // May this connection carry a probe now? Takes the permit, the export's turn and its lock in
 // state-dir. False is no error. A probe that began is ended with export_probe_ends().

@@ -26,6 +26,8 @@ struct slot {
     bool fua;                 // a FLUSH of ours must follow before the client is answered
     uint16_t client_flags;    // as the client sent them
     uint64_t client_length;   // as the client sent it: a BLOCK_STATUS may go upstream shorter
+    bool quiet;               // nothing else of the worker was upstream when it was sent,
+    uint64_t submitted;       // its number among all that the worker ever sent there
     struct chunk_track track; // the request as it went upstream, and what has come of its reply
 };
 

@@ -7,10 +7,13 @@
 
 #include <base/time.h>
 #include <stdbool.h>
+#include <zero/class.h>
 
 struct zero_native {
     unsigned costly; // successes in a row that cost nearly as much as writing
-    nstime until;    // not asked before
+    nstime since;    // when it was found out,
+    nstime until;    // and not asked before
+    double ratio;    // what it took then, of what writing takes
     nstime refuse_for;
 };
 
@@ -20,5 +23,7 @@ bool zero_native_refuses(const struct zero_native *n, nstime now);
 // It has said success after `took`, where a WRITE of that length costs `write` (both ns). True: it
 // is not believed any more, for `refuse_for` from now.
 bool zero_native_succeeded(struct zero_native *n, double took, double write, nstime now);
+// For people: the verdict while it refuses.
+struct zero_row zero_native_row(const struct zero_native *n);
 
 #endif

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Passive learning: what requests that ran alone cost upstream, clients' own and those of tasks
+// (zero/traffic.h). A WRITE counts from its header on, a client that is slow to send its payload
+// included: that makes writing look dearer, so it blames no zero wrongly.
+#include "session.h"
+
+#include <wire/names.h>
+
+// A measurement is spoilt by a turn of the loop that worked longer than this, or than this share of
+// what is measured: moving the payload of a long WRITE is work, too, and belongs to its time.
+#define BUSY_TURN  NS_PER_MS
+#define BUSY_SHARE 4
+
+bool
+slot_ran_alone(const struct session *s, const struct slot *slot, nstime took)
+{
+    nstime busy = took / BUSY_SHARE > BUSY_TURN ? took / BUSY_SHARE : BUSY_TURN;
+    const struct worker *w = s->worker;
+    return slot->quiet && slot->submitted == w->submitted && w->in_flight == 1 &&
+           !ring_was_busy(w->ring, slot->began, busy);
+}
+
+static enum traffic_op
+operation(const struct slot *slot)
+{
+    if (slot->track.command == NBD_CMD_WRITE)
+        return TRAFFIC_WRITE;
+    return slot->track.flags & NBD_CMD_FLAG_NO_HOLE ? TRAFFIC_ZERO_NO_HOLE : TRAFFIC_ZERO;
+}
+
+// The FLUSH's cost belongs to an operation only where nothing else was there to be flushed.
+static void
+flushed(struct session *s, nstime took, bool alone)
+{
+    struct learning *l = &s->learning;
+    int only = -1;
+    for (int op = 0; op < TRAFFIC_OPS; op++)
+        if (l->unflushed[op])
+            only = only == -1 ? op : TRAFFIC_OPS;
+    if (alone && !l->muddled && only >= 0 && only < TRAFFIC_OPS &&
+        export_has_one_connection(s->export))
+        export_saw_flush(s->export, (enum traffic_op)only, l->unflushed[only], took,
+                         session_now(s));
+    *l = (struct learning){.muddled = !alone};
+}
+
+static void
+changed(struct session *s, const struct slot *slot, nstime took, bool alone)
+{
+    struct learning *l = &s->learning;
+    uint64_t n = slot->track.length;
+    // With FUA it has been flushed itself, who knows what with it; TRIM is none of both.
+    if (slot->track.command == NBD_CMD_TRIM || slot->track.flags & NBD_CMD_FLAG_FUA) {
+        l->muddled = true;
+        return;
+    }
+    l->unflushed[operation(slot)] += n;
+    if (alone && n >= TRAFFIC_FROM && s->policy->zero.policy == ZERO_MEASURE)
+        export_saw(s->export, &s->policy->zero, operation(slot), n, took, session_now(s));
+}
+
+static void
+native(struct session *s, const struct slot *slot, nstime took)
+{
+    bool no_hole = slot->track.flags & NBD_CMD_FLAG_NO_HOLE;
+    if (s->policy->zero.policy == ZERO_MEASURE &&
+        export_native_succeeded(s->export, no_hole, slot->track.length, took, session_now(s)))
+        session_log(s, LOG_LEVEL_WARN,
+                    "upstream says that its zeroes are fast, and they cost more than half of what "
+                    "writing costs: fast zeroes are refused for a while (fast-zero = trust would "
+                    "believe it)");
+}
+
+void
+learning_done(struct session *s, const struct slot *slot, uint32_t error)
+{
+    const struct nbd_command_info *info = nbd_command_info(slot->track.command);
+    nstime now = session_now(s), took = now > slot->began ? now - slot->began : 0;
+    bool flush = slot->track.command == NBD_CMD_FLUSH;
+    if (!info || !(info->changes_data || flush))
+        return;
+    if (error) {
+        s->learning.muddled = true;
+        return;
+    }
+    bool alone = slot_ran_alone(s, slot, took);
+    if (flush)
+        flushed(s, took, alone);
+    else
+        changed(s, slot, took, alone);
+    if (slot->native_fast && alone)
+        native(s, slot, took);
+}
