@@ -4,8 +4,6 @@
 #include "parts.h"
 #include <string.h>
 
-#define SLOW_FIRST    NS_PER_MIN // SLOW is believed at once, so long, and double the next time
-#define SLOW_MOST     (30 * NS_PER_MIN)
 #define FAST_AGREEING 2u                // one FAST may be an accident; two make a verdict
 #define AFTER_ERROR   (30 * NS_PER_MIN) // no probe after one that met an error
 #define HOUR          (60 * NS_PER_MIN)
@@ -23,7 +21,7 @@ void
 zero_class_begin(struct zero_class *c)
 {
     memset(c, 0, sizeof *c);
-    c->refuse_for = SLOW_FIRST;
+    c->refuse_for = CLASS_SLOW_FIRST;
     for (unsigned i = 0; i < ZERO_CELLS; i++)
         cell_begin(&c->cells[i]);
 }
@@ -130,7 +128,7 @@ learn_slow(struct zero_class *c, const struct zero_finding *f, enum zero_source 
     c->model = f->model;
     c->samples = f->samples;
     watch_begin(c);
-    believe(c, ZERO_SLOW, source, now + class_double(&c->refuse_for, SLOW_MOST), now);
+    believe(c, ZERO_SLOW, source, now + class_double(&c->refuse_for, CLASS_SLOW_MOST), now);
 }
 
 static void
@@ -147,7 +145,7 @@ learn_fast(struct zero_class *c, const struct zero_finding *f, nstime now)
     if (c->agreeing < FAST_AGREEING)
         return;
     believe(c, ZERO_FAST, ZERO_FROM_PROBE, now + CLASS_FAST_FOR, now);
-    c->refuse_for = SLOW_FIRST;
+    c->refuse_for = CLASS_SLOW_FIRST;
     c->next_flush = now + FLUSH_EVERY;
 }
 

@@ -8,6 +8,9 @@
 
 // A fast verdict ends so long after the last zero that agreed.
 #define CLASS_FAST_FOR (10 * NS_PER_MIN)
+// SLOW is believed at once, so long, and double the next time.
+#define CLASS_SLOW_FIRST NS_PER_MIN
+#define CLASS_SLOW_MOST  (30 * NS_PER_MIN)
 
 // class.c: ends what has run out. Every question to a class begins with it.
 void class_settle(struct zero_class *c, nstime now);

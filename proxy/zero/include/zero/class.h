@@ -142,6 +142,22 @@ void zero_class_zeroed(struct zero_class *c, const struct zero_rules *r, uint64_
 // minute.
 bool zero_class_wants_flush(struct zero_class *c, nstime now);
 
+// What outlives the process: SLOW, the model, and how long the next SLOW will be believed; never
+// FAST. Times are what is left of them, for the next process has another clock.
+struct zero_saved {
+    bool slow;
+    nstime slow_age, slow_left;
+    nstime refuse_for;
+    struct zero_model model; // valid while has_model
+    bool has_model;
+    unsigned samples;
+};
+// False: there is nothing worth saving.
+bool zero_class_save(struct zero_class *c, nstime now, struct zero_saved *out);
+// Into a class that has just begun; it was saved `ago`. False, and nothing is taken: it makes no
+// sense (a file can hold anything).
+bool zero_class_restore(struct zero_class *c, const struct zero_saved *s, nstime ago, nstime now);
+
 // For people: one row for each thing known. Fills at most `max` rows, returns how many.
 struct zero_row {
     uint64_t bytes_from, bytes_to; // inclusive; UINT64_MAX: no end
