@@ -25,10 +25,19 @@ registry_counters(struct registry *r, unsigned index,
     pthread_mutex_unlock(&r->mutex);
 }
 
-// One whose own FAST_ZERO is not believed at the moment has that for a verdict.
+// A pin comes first. One whose own FAST_ZERO is not believed at the moment has that for a verdict.
 static unsigned
 export_rows(struct export *e, bool no_hole, nstime now, struct zero_row *rows)
 {
+    if (export_pin(e) != ZERO_UNKNOWN) {
+        rows[0] = (struct zero_row){.bytes_from = 1,
+                                    .bytes_to = UINT64_MAX,
+                                    .verdict = export_pin(e),
+                                    .source = ZERO_FROM_PIN,
+                                    .since = e->pinned_at,
+                                    .ratio = -1};
+        return 1;
+    }
     if (!zero_native_refuses(&e->native[no_hole], now))
         return zero_class_rows(&e->classes[no_hole], &e->rules, now, rows, ZERO_ROWS);
     rows[0] = zero_native_row(&e->native[no_hole]);
@@ -45,6 +54,7 @@ describe(struct export *e, nstime now, struct export_description *d)
     d->upstream_flags = e->flags;
     d->advertised_flags = e->advertised_flags;
     d->policy = e->rules.policy;
+    d->pin = export_pin(e);
     d->connections = e->connections;
     for (unsigned i = 0; i < 2; i++)
         d->n_rows[i] = export_rows(e, i, now, d->rows[i]);

@@ -34,12 +34,14 @@ struct export
     struct zero_native native[2]; // of an upstream that answers FAST_ZERO itself
     struct traffic traffic;
     unsigned traffic_new; // operations since it was last judged
+    nstime pinned_at;
     bool probing, no_space;
     unsigned probing_class;
     uint16_t advertised_flags;
     struct zero_rules rules; // of the session that came last: statistics only
 
     // Read without a mutex.
+    _Atomic enum zero_verdict pin;
     atomic_uint flush_failures;
     atomic_bool status_lied;
     _Atomic nstime status_pause_until;
@@ -47,8 +49,17 @@ struct export
     struct export_counters *counters[]; // by worker, each touched by its own thread only
 };
 
+// Saved by an earlier process, and not opened yet by this one.
+struct restored {
+    struct restored *next;
+    struct export_state state; // owns its bytes
+    nstime ago, at;            // it was so old at that time
+};
+
 struct registry {
     pthread_mutex_t mutex;
+    struct restored *restored;
+    atomic_ullong state_changes;
     struct export *exports;
     struct permits permits;
     char *state_dir;
@@ -57,5 +68,16 @@ struct registry {
     unsigned n_workers;
     void *workers[];
 };
+
+// registry.c. False: out of memory.
+bool copy_bytes(struct bytes *to, struct bytes from);
+void free_bytes(struct bytes b);
+// All that was learnt is void. Under its mutex.
+void export_forget(struct export *e);
+// state.c. The export has just been made: takes what was saved of it. Under the registry's mutex.
+void state_take(struct export *e, nstime now);
+void state_free(struct registry *r);
+// Something worth saving may have changed.
+void state_changed(struct export *e);
 
 #endif

@@ -74,7 +74,10 @@ judge_traffic(struct export *e, const struct zero_rules *r, nstime now)
         struct zero_model m;
         unsigned samples = 0;
         enum traffic_says says = traffic_judge(&e->traffic, no_hole, r, now, &m, &samples);
+        enum zero_verdict before = e->classes[no_hole].verdict;
         zero_class_traffic(&e->classes[no_hole], says, &m, samples, now);
+        if (e->classes[no_hole].verdict != before)
+            state_changed(e);
     }
 }
 

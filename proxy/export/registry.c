@@ -25,6 +25,24 @@ registry_new(const char *state_dir, unsigned workers)
     return r;
 }
 
+bool
+copy_bytes(struct bytes *to, struct bytes from)
+{
+    uint8_t *p = malloc(from.len + 1);
+    if (!p)
+        return false;
+    if (from.len)
+        memcpy(p, from.p, from.len);
+    *to = bytes_of(p, from.len);
+    return true;
+}
+
+void
+free_bytes(struct bytes b)
+{
+    free((void *)(uintptr_t)b.p);
+}
+
 static void
 export_free(struct export *e)
 {
@@ -32,8 +50,8 @@ export_free(struct export *e)
         free(e->counters[i]);
     lock_close(&e->lock);
     pthread_mutex_destroy(&e->mutex);
-    free((void *)(uintptr_t)e->address.p);
-    free((void *)(uintptr_t)e->name.p);
+    free_bytes(e->address);
+    free_bytes(e->name);
     free(e);
 }
 
@@ -45,6 +63,7 @@ registry_free(struct registry *r)
         r->exports = e->next;
         export_free(e);
     }
+    state_free(r);
     pthread_mutex_destroy(&r->mutex);
     free(r->state_dir);
     free(r);
@@ -72,18 +91,6 @@ uint64_t
 registry_next_probe(struct registry *r)
 {
     return atomic_fetch_add(&r->probes, 1) + 1;
-}
-
-static bool
-copy_bytes(struct bytes *to, struct bytes from)
-{
-    uint8_t *p = malloc(from.len + 1);
-    if (!p)
-        return false;
-    if (from.len)
-        memcpy(p, from.p, from.len);
-    *to = bytes_of(p, from.len);
-    return true;
 }
 
 static struct export *
@@ -139,16 +146,17 @@ forget_oldest_idle(struct registry *r)
     export_free(e);
 }
 
-static void
-forget_classes(struct export *e)
+void
+export_forget(struct export *e)
 {
     zero_class_forget(&e->classes[0]);
     zero_class_forget(&e->classes[1]);
     traffic_forget(&e->traffic);
+    state_changed(e);
 }
 
 struct export *
-export_open(struct registry *r, const struct export_key *key)
+export_open(struct registry *r, const struct export_key *key, nstime now)
 {
     pthread_mutex_lock(&r->mutex);
     struct export *e = find_export(r, key);
@@ -157,6 +165,7 @@ export_open(struct registry *r, const struct export_key *key)
         if (e) {
             e->next = r->exports;
             r->exports = e;
+            state_take(e, now);
         }
     }
     if (e) {
@@ -164,7 +173,7 @@ export_open(struct registry *r, const struct export_key *key)
             pthread_mutex_lock(&e->mutex);
             e->size = key->size;
             e->flags = key->flags;
-            forget_classes(e);
+            export_forget(e);
             pthread_mutex_unlock(&e->mutex);
         }
         if (e->connections++ == 0) {
@@ -198,7 +207,7 @@ export_close(struct export *e, bool lost)
         e->locked = false;
         if (lost) {
             pthread_mutex_lock(&e->mutex);
-            forget_classes(e);
+            export_forget(e);
             pthread_mutex_unlock(&e->mutex);
         }
         forget_oldest_idle(r);
@@ -266,6 +275,7 @@ export_probe_ends(struct export *e, bool no_hole, const struct zero_rules *r,
     e->probing = false;
     e->no_space |= no_space;
     zero_class_learn(&e->classes[no_hole], r, f, now);
+    state_changed(e);
     pthread_mutex_unlock(&e->mutex);
     pthread_mutex_unlock(&reg->mutex);
 }

@@ -130,13 +130,15 @@ open_export(struct session *s)
         .name = hash_bytes(HASH_BEGIN, r->name),
         .size = s->facts.size,
     };
-    s->export = export_open(s->worker->registry, &(struct export_key){
-                                                     .upstream = u->name,
-                                                     .address = bytes_str(address),
-                                                     .name = r->name,
-                                                     .size = s->facts.size,
-                                                     .flags = s->facts.upstream_flags,
-                                                 });
+    s->export = export_open(s->worker->registry,
+                            &(struct export_key){
+                                .upstream = u->name,
+                                .address = bytes_str(address),
+                                .name = r->name,
+                                .size = s->facts.size,
+                                .flags = s->facts.upstream_flags,
+                            },
+                            session_now(s));
     if (!s->export)
         return false;
     export_note(s->export, s->facts.flags, &s->policy->zero);

@@ -121,11 +121,23 @@ measured(struct session *s, const struct request *r, nstime began)
         zeroing_follow(s, r, advice, began);
 }
 
+// A pin is the administrator's last word, over the policy of the file.
+static enum zero_policy
+policy_now(const struct session *s)
+{
+    switch (export_pin(s->export)) {
+    case ZERO_FAST: return ZERO_ALWAYS;
+    case ZERO_SLOW: return ZERO_NEVER;
+    case ZERO_UNKNOWN: break;
+    }
+    return s->policy->zero.policy;
+}
+
 static bool
 fast_request(struct session *s, const struct request *r, uint8_t *header, nstime began)
 {
     s->counters->fast_zero.requests++;
-    switch (s->policy->zero.policy) {
+    switch (policy_now(s)) {
     case ZERO_NEVER:
     case ZERO_OFF: // admitted only where it was advertised, so this is NEVER
         refuse_fast(s, r, began);
@@ -152,7 +164,7 @@ plain_request(struct session *s, const struct request *r, nstime began)
 {
     bool no_hole = r->flags & NBD_CMD_FLAG_NO_HOLE;
     bool teach =
-        s->policy->zero.policy == ZERO_MEASURE && upstream_zeroes(s, r) && !upstream_is_fast(s) &&
+        policy_now(s) == ZERO_MEASURE && upstream_zeroes(s, r) && !upstream_is_fast(s) &&
         export_wants_teaching(s->export, no_hole, &s->policy->zero, r->length, session_now(s));
     if (!teach || !task_probe_begin(s, r, began))
         task_zero_begin(s, r, false, began);

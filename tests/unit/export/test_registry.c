@@ -41,13 +41,15 @@ TestSuite(registry, .init = make_dir, .fini = remove_dir);
 static struct export *
 open_export(struct registry *r, const char *name, uint64_t size, uint16_t flags)
 {
-    return export_open(r, &(struct export_key){
-                              .upstream = "u",
-                              .address = bytes_str("127.0.0.1:10809"),
-                              .name = bytes_str(name),
-                              .size = size,
-                              .flags = flags,
-                          });
+    return export_open(r,
+                       &(struct export_key){
+                           .upstream = "u",
+                           .address = bytes_str("127.0.0.1:10809"),
+                           .name = bytes_str(name),
+                           .size = size,
+                           .flags = flags,
+                       },
+                       NOW);
 }
 
 static void

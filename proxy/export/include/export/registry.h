@@ -40,7 +40,7 @@ struct export_key {
 
 // A connection to the export begins. If size or flags differ from what was known, everything learnt
 // is forgotten. NULL: out of memory. Every open is paired with a close.
-struct export *export_open(struct registry *r, const struct export_key *key);
+struct export *export_open(struct registry *r, const struct export_key *key, nstime now);
 // May this process serve the export yet? False while another process on the same state-dir probes
 // it: ask again in some milliseconds (a probe ends within seconds).
 bool export_may_serve(struct export *e);
@@ -108,6 +108,34 @@ void registry_counters(struct registry *r, unsigned index,
                        void (*each)(void *ctx, struct export *e, const struct export_counters *c),
                        void *ctx);
 
+// A verdict that an administrator has set, for both classes and all sizes; UNKNOWN: none, it is
+// measured. Lasts until it is set anew, across restarts.
+enum zero_verdict export_pin(const struct export *e);
+// By an export's names for people (struct export_description); upstream NULL: any. Returns how many
+// there are; it is done only if that is 1.
+enum export_order { EXPORT_PIN_FAST, EXPORT_PIN_SLOW, EXPORT_UNPIN, EXPORT_FORGET };
+unsigned registry_order(struct registry *r, const char *upstream, const char *name,
+                        enum export_order order, nstime now);
+
+// What outlives the process (state.c). ---------------------------------------------------
+struct export_state {
+    struct bytes address, name; // of the key
+    uint64_t size;
+    uint16_t flags;
+    enum zero_verdict pin;
+    bool known[2]; // is there anything of this class?
+    struct zero_saved classes[2];
+};
+// Grows with every change of what is worth saving.
+uint64_t registry_state_changes(const struct registry *r);
+// Calls `each` for every export of which something is worth saving, opened or only restored, under
+// the mutexes: copy and return. `ago`: how old it is.
+void registry_save(struct registry *r, nstime now,
+                   void (*each)(void *ctx, const struct export_state *s, nstime ago), void *ctx);
+// What was saved `ago`, for when that export is opened; before any thread runs. Copied. False: out
+// of memory.
+bool registry_restore(struct registry *r, const struct export_state *s, nstime ago, nstime now);
+
 // For statistics.
 struct export_description {
     struct export *export; // identity
@@ -117,6 +145,7 @@ struct export_description {
     uint16_t upstream_flags;
     uint16_t advertised_flags;
     enum zero_policy policy;
+    enum zero_verdict pin;
     unsigned connections;
     unsigned n_rows[2]; // without and with NO_HOLE
     struct zero_row rows[2][ZERO_ROWS];

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What of an export outlives the process, and what administrators order.
+#include <criterion/criterion.h>
+#include <criterion/new/assert.h>
+#include <export/registry.h>
+#include <string.h>
+
+#define NOW  (1000 * NS_PER_SEC)
+#define SIZE (UINT64_C(64) << 20)
+
+static const struct zero_rules rules = {
+    .policy = ZERO_MEASURE, .ratio = 0.30, .probe = true, .max_zero = 32 << 20};
+static const struct zero_saved slow = {.slow = true,
+                                       .slow_left = NS_PER_MIN,
+                                       .refuse_for = 2 * NS_PER_MIN,
+                                       .has_model = true,
+                                       .model = {{1e5, 1}, {1e5, 0.9}, 0.9},
+                                       .samples = 9};
+
+static struct export *
+open_at(struct registry *r, const char *name, uint64_t size, nstime now)
+{
+    struct export_key key = {.upstream = "u",
+                             .address = bytes_str("here:1"),
+                             .name = bytes_str(name),
+                             .size = size,
+                             .flags = 3};
+    return export_open(r, &key, now);
+}
+
+static struct export_state
+state_of(const char *name)
+{
+    return (struct export_state){.address = bytes_str("here:1"),
+                                 .name = bytes_str(name),
+                                 .size = SIZE,
+                                 .flags = 3,
+                                 .known = {true, false},
+                                 .classes = {slow}};
+}
+
+static struct registry *
+with(const struct export_state *s, nstime ago)
+{
+    struct registry *r = registry_new("", 1);
+    cr_assert(registry_restore(r, s, ago, NOW));
+    return r;
+}
+
+static enum zero_advice
+ask(struct export *e, nstime now)
+{
+    return export_judge(e, false, &rules, 16 << 20, now);
+}
+
+struct seen {
+    unsigned n;
+    struct export_state last;
+    nstime ago;
+};
+
+static void
+see(void *ctx, const struct export_state *s, nstime ago)
+{
+    struct seen *seen = ctx;
+    seen->n++;
+    seen->last = *s;
+    seen->ago = ago;
+}
+
+static struct seen
+save(struct registry *r, nstime now)
+{
+    struct seen seen = {0};
+    registry_save(r, now, see, &seen);
+    return seen;
+}
+
+Test(state, slow_comes_back_with_its_age)
+{
+    struct export_state s = state_of("a");
+    struct registry *r = with(&s, 20 * NS_PER_SEC);
+    struct export *e = open_at(r, "a", SIZE, NOW + 10 * NS_PER_SEC);
+    cr_assert(ask(e, NOW + 39 * NS_PER_SEC) == ZERO_REFUSE);
+    cr_assert(ask(e, NOW + 41 * NS_PER_SEC) == ZERO_PROBE);
+    export_close(e, false);
+    registry_free(r);
+}
+
+Test(state, another_name_size_or_address_gets_nothing)
+{
+    struct export_state s = state_of("a");
+    struct registry *r = with(&s, 0);
+    struct export *b = open_at(r, "b", SIZE, NOW), *a = open_at(r, "a", 2 * SIZE, NOW);
+    cr_assert(ask(b, NOW) == ZERO_PROBE);
+    cr_assert(ask(a, NOW) == ZERO_PROBE);
+    export_close(a, false);
+    export_close(b, false);
+    registry_free(r);
+}
+
+Test(state, what_was_restored_and_never_opened_is_saved_again_with_its_age)
+{
+    struct export_state s = state_of("a");
+    struct registry *r = with(&s, NS_PER_MIN);
+    struct seen seen = save(r, NOW + NS_PER_MIN);
+    cr_assert(seen.n == 1 && seen.ago == 2 * NS_PER_MIN);
+    cr_assert(bytes_equal(seen.last.name, bytes_str("a")) && seen.last.classes[0].slow);
+    registry_free(r);
+}
+
+Test(state, nothing_known_is_not_saved)
+{
+    struct registry *r = registry_new("", 1);
+    struct export *e = open_at(r, "a", SIZE, NOW);
+    cr_assert(save(r, NOW).n == 0);
+    export_close(e, false);
+    registry_free(r);
+}
+
+Test(state, a_pin_lasts_whatever_happens_to_the_export)
+{
+    struct registry *r = registry_new("", 1);
+    struct export *e = open_at(r, "a", SIZE, NOW);
+    uint64_t before = registry_state_changes(r);
+    cr_assert(registry_order(r, "u", "a", EXPORT_PIN_SLOW, NOW) == 1);
+    cr_assert(registry_state_changes(r) > before);
+    cr_assert(export_pin(e) == ZERO_SLOW);
+    export_close(e, true);
+    e = open_at(r, "a", 2 * SIZE, NOW);
+    cr_assert(export_pin(e) == ZERO_SLOW);
+    struct export_state saved = save(r, NOW).last;
+    cr_assert(saved.pin == ZERO_SLOW);
+
+    struct registry *next = with(&saved, 0);
+    struct export *again = open_at(next, "a", 3 * SIZE, NOW);
+    cr_assert(export_pin(again) == ZERO_SLOW);
+    cr_assert(registry_order(next, NULL, "a", EXPORT_UNPIN, NOW) == 1);
+    cr_assert(export_pin(again) == ZERO_UNKNOWN);
+    cr_assert(save(next, NOW).n == 0);
+    export_close(again, false);
+    registry_free(next);
+    export_close(e, false);
+    registry_free(r);
+}
+
+Test(state, orders_say_whether_the_export_is_known_and_the_only_one)
+{
+    struct registry *r = registry_new("", 1);
+    struct export *e = open_at(r, "a", SIZE, NOW);
+    struct export_key other = {
+        .upstream = "v", .address = bytes_str("there:1"), .name = bytes_str("a"), .size = SIZE};
+    struct export *f = export_open(r, &other, NOW);
+    cr_assert(registry_order(r, NULL, "a", EXPORT_PIN_FAST, NOW) == 2);
+    cr_assert(export_pin(e) == ZERO_UNKNOWN && export_pin(f) == ZERO_UNKNOWN);
+    cr_assert(registry_order(r, "v", "a", EXPORT_PIN_FAST, NOW) == 1);
+    cr_assert(export_pin(e) == ZERO_UNKNOWN && export_pin(f) == ZERO_FAST);
+    cr_assert(registry_order(r, "w", "a", EXPORT_PIN_FAST, NOW) == 0);
+    export_close(e, false);
+    export_close(f, false);
+    registry_free(r);
+}
+
+Test(state, forget_leaves_nothing_but_the_pin)
+{
+    struct export_state s = state_of("a");
+    struct registry *r = with(&s, 0);
+    struct export *e = open_at(r, "a", SIZE, NOW);
+    cr_assert(ask(e, NOW) == ZERO_REFUSE);
+    registry_order(r, NULL, "a", EXPORT_PIN_FAST, NOW);
+    cr_assert(registry_order(r, NULL, "a", EXPORT_FORGET, NOW) == 1);
+    cr_assert(ask(e, NOW) == ZERO_PROBE);
+    cr_assert(export_pin(e) == ZERO_FAST);
+    export_close(e, false);
+    registry_free(r);
+}
