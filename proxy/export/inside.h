@@ -35,6 +35,7 @@ struct export
     struct traffic traffic;
     unsigned traffic_new; // operations since it was last judged
     nstime pinned_at;
+    uint64_t changed; // the registry's count of changes at the last of its own
     bool probing, no_space;
     unsigned probing_class;
     uint16_t advertised_flags;
@@ -77,7 +78,7 @@ void export_forget(struct export *e);
 // state.c. The export has just been made: takes what was saved of it. Under the registry's mutex.
 void state_take(struct export *e, nstime now);
 void state_free(struct registry *r);
-// Something worth saving may have changed.
+// Something worth saving may have changed. Under its mutex.
 void state_changed(struct export *e);
 
 #endif

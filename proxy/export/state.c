@@ -9,13 +9,7 @@
 void
 state_changed(struct export *e)
 {
-    atomic_fetch_add(&e->registry->state_changes, 1);
-}
-
-uint64_t
-registry_state_changes(const struct registry *r)
-{
-    return atomic_load(&r->state_changes);
+    e->changed = atomic_fetch_add(&e->registry->state_changes, 1) + 1;
 }
 
 static void
@@ -104,21 +98,23 @@ save_one(struct export *e, nstime now, struct export_state *s)
     return s->known[0] || s->known[1] || s->pin != ZERO_UNKNOWN;
 }
 
-void
-registry_save(struct registry *r, nstime now,
-              void (*each)(void *ctx, const struct export_state *s, nstime ago), void *ctx)
+uint64_t
+registry_save(struct registry *r, uint64_t since, nstime now,
+              void (*each)(void *ctx, const struct export_state *s, bool worth), void *ctx)
 {
     pthread_mutex_lock(&r->mutex);
+    uint64_t changes = atomic_load(&r->state_changes); // one that comes now is seen next time, too
     for (struct export *e = r->exports; e; e = e->next) {
         struct export_state s;
         pthread_mutex_lock(&e->mutex);
-        if (save_one(e, now, &s))
-            each(ctx, &s, 0);
+        if (e->changed > since) {
+            bool worth = save_one(e, now, &s);
+            each(ctx, &s, worth);
+        }
         pthread_mutex_unlock(&e->mutex);
     }
-    for (struct restored *s = r->restored; s; s = s->next)
-        each(ctx, &s->state, age_of(s, now));
     pthread_mutex_unlock(&r->mutex);
+    return changes;
 }
 
 // Orders of the administrator -------------------------------------------------------------

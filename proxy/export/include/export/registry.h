@@ -126,12 +126,12 @@ struct export_state {
     bool known[2]; // is there anything of this class?
     struct zero_saved classes[2];
 };
-// Grows with every change of what is worth saving.
-uint64_t registry_state_changes(const struct registry *r);
-// Calls `each` for every export of which something is worth saving, opened or only restored, under
-// the mutexes: copy and return. `ago`: how old it is.
-void registry_save(struct registry *r, nstime now,
-                   void (*each)(void *ctx, const struct export_state *s, nstime ago), void *ctx);
+// Calls `each` for every export that has changed since that many changes, under the mutexes: copy
+// and return. `worth` false: there is nothing to save of it any more. Returns the changes so far;
+// those of exports that are closed and forgotten in between are lost.
+uint64_t registry_save(struct registry *r, uint64_t since, nstime now,
+                       void (*each)(void *ctx, const struct export_state *s, bool worth),
+                       void *ctx);
 // What was saved `ago`, for when that export is opened; before any thread runs. Copied. False: out
 // of memory.
 bool registry_restore(struct registry *r, const struct export_state *s, nstime ago, nstime now);

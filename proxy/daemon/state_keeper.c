@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "state_keeper.h"
+
+#include "memory.h"
+#include "state_text.h"
+
+#include <base/log.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SAVE_EVERY 5    // seconds
+#define FILES_MOST 4096 // of an earlier process: a directory of millions must not fill the memory
+
+static struct {
+    atomic_uint restored, damaged, unsaved;
+} counts;
+
+struct state_counts
+state_counts(void)
+{
+    return (struct state_counts){.restored = atomic_load(&counts.restored),
+                                 .damaged = atomic_load(&counts.damaged),
+                                 .unsaved = atomic_load(&counts.unsaved)};
+}
+
+// Back ------------------------------------------------------------------------------------
+
+static bool
+is_ours(const char *name)
+{
+    size_t len = strlen(name);
+    return strncmp(name, "verdict-", 8) == 0 && len > 5 && strcmp(name + len - 5, ".json") == 0;
+}
+
+// The text, malloc'd; NULL: it cannot be read, errno says why.
+static char *
+read_file(int dir, const char *name, size_t *len)
+{
+    int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    char *text = fd < 0 ? NULL : malloc(STATE_TEXT_MAX + 1);
+    ssize_t n = 1;
+    *len = 0;
+    while (text && n > 0 && *len <= STATE_TEXT_MAX) {
+        n = read(fd, text + *len, STATE_TEXT_MAX + 1 - *len);
+        *len += n > 0 ? (size_t)n : 0;
+    }
+    int error = errno;
+    if (fd >= 0)
+        close(fd);
+    if (text && n < 0) {
+        free(text);
+        text = NULL;
+    }
+    errno = error;
+    return text;
+}
+
+static void
+set_aside(int dir, const char *path, const char *name, const char *why)
+{
+    char aside[NAME_MAX + 16];
+    snprintf(aside, sizeof aside, "%s.damaged", name);
+    bool moved = renameat(dir, name, dir, aside) == 0;
+    log_warn("state-dir: %s/%s is damaged: %s; %s, what it knew is measured anew", path, name, why,
+             moved ? "set aside as .damaged" : "it cannot be set aside");
+    atomic_fetch_add(&counts.damaged, 1);
+}
+
+static void
+restore_one(struct registry *r, int dir, const char *path, const char *name, nstime now)
+{
+    struct export_state s;
+    int64_t saved;
+    void *memory;
+    size_t len;
+    char err[256], right[STATE_NAME_MAX], *text = read_file(dir, name, &len);
+    if (!text) {
+        log_warn("state-dir: %s/%s cannot be read: %s", path, name, strerror(errno));
+        return;
+    }
+    if (!state_text_parse(text, len, &s, &saved, &memory, err, sizeof err)) {
+        set_aside(dir, path, name, len > STATE_TEXT_MAX ? "too long" : err);
+        free(text);
+        return;
+    }
+    free(text);
+    state_name(right, s.address, s.name);
+    int64_t ago = (int64_t)time(NULL) - saved;
+    if (strcmp(right, name) != 0)
+        set_aside(dir, path, name, "it is of another export");
+    else if (registry_restore(r, &s, ago > 0 ? (nstime)ago * NS_PER_SEC : 0, now))
+        atomic_fetch_add(&counts.restored, 1);
+    free(memory);
+}
+
+void
+state_restore(struct registry *r, const char *path, nstime now)
+{
+    DIR *d = *path ? opendir(path) : NULL;
+    unsigned n = 0;
+    if (!d)
+        return; // that it cannot be used has been said
+    for (struct dirent *e; (e = readdir(d)) && n < FILES_MOST;)
+        if (is_ours(e->d_name)) {
+            restore_one(r, dirfd(d), path, e->d_name, now);
+            n++;
+        }
+    if (n == FILES_MOST)
+        log_warn("state-dir: %s has more than %d files of verdicts: the rest is left alone", path,
+                 FILES_MOST);
+    closedir(d);
+}
+
+// Out -------------------------------------------------------------------------------------
+
+struct save {
+    struct save *next;
+    char name[STATE_NAME_MAX];
+    char *text; // NULL: there is nothing to save any more
+};
+
+struct state_keeper {
+    struct registry *registry;
+    char *dir;
+    uint64_t changes; // saved so far
+    pthread_t thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t wake;
+    bool stop;
+};
+
+static void
+gather(void *ctx, const struct export_state *s, bool worth)
+{
+    struct save **list = ctx, *one = calloc(1, sizeof *one);
+    if (!one)
+        return;
+    state_name(one->name, s->address, s->name);
+    one->text = worth ? state_text(s, (int64_t)time(NULL)) : NULL;
+    one->next = *list;
+    *list = one;
+}
+
+static bool
+write_all(int fd, const char *text)
+{
+    size_t left = strlen(text);
+    while (left) {
+        ssize_t n = write(fd, text, left);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        text += n;
+        left -= (size_t)n;
+    }
+    return fsync(fd) == 0;
+}
+
+// Whole or not at all: written beside it, flushed, and renamed. Each process has a name of its own
+// for that, since several may share the directory.
+static bool
+replace_file(const char *dir, const struct save *s)
+{
+    char *path = need_text("%s/%s", dir, s->name);
+    char *beside = need_text("%s/%s.%d", dir, s->name, (int)getpid());
+    int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    bool good = fd >= 0 && write_all(fd, s->text);
+    int error = errno;
+    if (fd >= 0)
+        close(fd);
+    if (good && rename(beside, path) < 0) {
+        good = false;
+        error = errno;
+    }
+    if (!good && fd >= 0)
+        unlink(beside);
+    free(path);
+    free(beside);
+    errno = error;
+    return good;
+}
+
+static bool
+remove_file(const char *dir, const char *name)
+{
+    char *path = need_text("%s/%s", dir, name);
+    bool gone = unlink(path) == 0 || errno == ENOENT;
+    free(path);
+    return gone;
+}
+
+// Returns how many could not be saved.
+static unsigned
+write_saves(const char *dir, struct save *list)
+{
+    unsigned failed = 0;
+    int error = 0;
+    while (list) {
+        struct save *s = list;
+        list = s->next;
+        if (!(s->text ? replace_file(dir, s) : remove_file(dir, s->name))) {
+            error = errno;
+            failed++;
+        }
+        free(s->text);
+        free(s);
+    }
+    if (failed)
+        log_warn("state-dir: %s: verdicts of %u exports cannot be saved: %s; they last as long as "
+                 "this process",
+                 dir, failed, strerror(error));
+    return failed;
+}
+
+static void
+save_changes(struct state_keeper *k)
+{
+    struct save *list = NULL;
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t); // as rings have it
+    nstime now = (nstime)t.tv_sec * NS_PER_SEC + (nstime)t.tv_nsec;
+    uint64_t changes = registry_save(k->registry, k->changes, now, gather, &list);
+    if (!list)
+        return;
+    unsigned failed = write_saves(k->dir, list);
+    atomic_store(&counts.unsaved, failed);
+    if (!failed)
+        k->changes = changes;
+}
+
+static bool
+wait_a_while(struct state_keeper *k)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += SAVE_EVERY;
+    pthread_mutex_lock(&k->mutex);
+    int rc = 0;
+    while (!k->stop && rc == 0)
+        rc = pthread_cond_timedwait(&k->wake, &k->mutex, &until);
+    bool stop = k->stop;
+    pthread_mutex_unlock(&k->mutex);
+    return !stop;
+}
+
+static void *
+keep(void *ctx)
+{
+    struct state_keeper *k = ctx;
+    while (wait_a_while(k))
+        save_changes(k);
+    save_changes(k);
+    return NULL;
+}
+
+static void
+keeper_free(struct state_keeper *k)
+{
+    pthread_cond_destroy(&k->wake);
+    pthread_mutex_destroy(&k->mutex);
+    free(k->dir);
+    free(k);
+}
+
+struct state_keeper *
+state_keeper_start(struct registry *r, const char *dir, char *err, size_t errlen)
+{
+    struct state_keeper *k = need_zeroed(1, sizeof *k);
+    pthread_condattr_t attr;
+    k->registry = r;
+    k->dir = need_copy(dir);
+    pthread_mutex_init(&k->mutex, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&k->wake, &attr);
+    pthread_condattr_destroy(&attr);
+    int rc = pthread_create(&k->thread, NULL, keep, k);
+    if (rc == 0) {
+        pthread_setname_np(k->thread, "state");
+        return k;
+    }
+    snprintf(err, errlen, "cannot start the thread that saves state: %s", strerror(rc));
+    keeper_free(k);
+    return NULL;
+}
+
+void
+state_keeper_stop(struct state_keeper *k)
+{
+    if (!k)
+        return;
+    pthread_mutex_lock(&k->mutex);
+    k->stop = true;
+    pthread_cond_signal(&k->wake);
+    pthread_mutex_unlock(&k->mutex);
+    pthread_join(k->thread, NULL);
+    keeper_free(k);
+}

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Keeps what is known of exports in state-dir, a file an export, and brings it back at the next
+// start. A thread of its own writes: a slow disk must hold nobody up.
+#ifndef DAEMON_STATE_KEEPER_H
+#define DAEMON_STATE_KEEPER_H
+
+#include <export/registry.h>
+
+// Reads all files of `dir` into the registry, before any worker runs. What is damaged is set aside,
+// as NAME.damaged, with a warning; nothing here fails a start. `now`: ring time.
+void state_restore(struct registry *r, const char *dir, nstime now);
+
+struct state_keeper;
+
+// Saves what has changed, every few seconds. `dir` "" or not usable: never anything. NULL: no
+// thread could be had, one line in err.
+struct state_keeper *state_keeper_start(struct registry *r, const char *dir, char *err,
+                                        size_t errlen);
+// Saves a last time. The registry must still be there. NULL is fine.
+void state_keeper_stop(struct state_keeper *k);
+
+// For statistics, from any thread.
+struct state_counts {
+    unsigned restored; // exports that an earlier process knew
+    unsigned damaged;  // files set aside
+    unsigned unsaved;  // exports that could not be written the last time
+};
+struct state_counts state_counts(void);
+
+#endif
