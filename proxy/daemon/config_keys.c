@@ -442,8 +442,10 @@ const struct config_key config_keys[CONFIG_KEYS] = {
             .form = "pass or cheapest",
             .initial = "pass",
             .choices = {"pass", "cheapest"},
-            .only_default = true,
-            .prose = "How plain zero requests are served. pass: as the client sends them.",
+            .prose = "How plain zero requests are served. pass: as the client sends them. cheapest: by "
+                     "writing zeroes where that has been measured to be cheaper (some servers zero "
+                     "files several times slower than they write them), but not where the client "
+                     "would take a hole and the server can make one.",
         },
 
     [KEY_EXPORT_NAME] =

@@ -29,6 +29,8 @@ config_policy(struct policy *p, const struct config_section *s, bool all)
         p->zero.probe_time = v[KEY_PROBE_TIME].number;
     if (all || v[KEY_PROBE_BYTES].line)
         p->zero.probe_bytes = v[KEY_PROBE_BYTES].number;
+    if (all || v[KEY_WRITE_ZEROES].line)
+        p->zero.cheapest = v[KEY_WRITE_ZEROES].number; // choices: pass, cheapest
     if (all || v[KEY_MAX_ZERO].line)
         p->zero.max_zero = (uint32_t)v[KEY_MAX_ZERO].number;
 }

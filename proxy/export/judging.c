@@ -57,6 +57,16 @@ export_zeroed(struct export *e, bool no_hole, const struct zero_rules *r, uint64
 }
 
 bool
+export_write_is_cheaper(struct export *e, bool no_hole, const struct zero_rules *r, uint64_t length,
+                        nstime now)
+{
+    pthread_mutex_lock(&e->mutex);
+    bool cheaper = zero_class_write_is_cheaper(&e->classes[no_hole], r, length, now);
+    pthread_mutex_unlock(&e->mutex);
+    return cheaper;
+}
+
+bool
 export_wants_flush(struct export *e, bool no_hole, nstime now)
 {
     pthread_mutex_lock(&e->mutex);

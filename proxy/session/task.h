@@ -106,6 +106,7 @@ struct task {
         struct {
             uint64_t next, end;
             bool fast;     // of a known fast class
+            bool cheapest; // written, because that is known to be cheaper
             bool altered;  // something has been zeroed
             bool by_write; // up to `write_until`, for its WRITE_ZEROES failed
             uint64_t write_until;
@@ -206,6 +207,8 @@ void task_advice_begin(struct session *s, const struct request *r, nstime began)
 
 // task_zero.c: zeroes [request] in pieces, by WRITE_ZEROES or WRITE; answers when all is done.
 void task_zero_begin(struct session *s, const struct request *r, bool fast, nstime began);
+// A plain one, by WRITE, which is known to be cheaper here.
+void task_zero_begin_cheapest(struct session *s, const struct request *r, nstime began);
 // Turns a task of another kind into this one.
 void task_becomes_zero(struct task *t, bool fast);
 // As that, for a part of the request, the rest of which has been zeroed: what is left can not be

@@ -29,7 +29,7 @@ static bool
 writes(const struct task *t)
 {
     const struct session *s = t->s;
-    return t->u.zero.by_write || s->zeroes_by_writing[no_hole(t)] ||
+    return t->u.zero.by_write || t->u.zero.cheapest || s->zeroes_by_writing[no_hole(t)] ||
            !(s->facts.upstream_flags & NBD_FLAG_SEND_WRITE_ZEROES);
 }
 
@@ -88,13 +88,22 @@ over(struct task *t, uint32_t error)
     task_flush(t);
 }
 
-static void start(struct task *t, struct range range, bool fast, bool altered);
+struct how {
+    bool fast;     // of a known fast class, and the request may be refused as long as nothing is
+    bool altered;  // altered
+    bool cheapest; // by writing, where that is known to be cheaper
+};
+
+static void start(struct task *t, struct range range, struct how how);
 
 static void
 begin_piece(struct task *piece)
 {
     struct range range = {piece->request.offset, piece->request.length};
-    start(piece, range, piece->whole->u.zero.fast, true);
+    const struct task *whole = piece->whole;
+    start(piece, range,
+          (struct how){
+              .fast = whole->u.zero.fast, .altered = true, .cheapest = whole->u.zero.cheapest});
 }
 
 static void
@@ -176,6 +185,16 @@ zero_failed(struct task *t, uint32_t error)
     }
 }
 
+// Thin storage may be too full to write zeroes, and still able to zero.
+static void
+write_instead_failed(struct task *t)
+{
+    t->u.zero.cheapest = false;
+    if (t->whole)
+        t->whole->u.zero.cheapest = false;
+    next_piece(t);
+}
+
 static void
 stepped(struct task *t, uint32_t error)
 {
@@ -187,6 +206,8 @@ stepped(struct task *t, uint32_t error)
         piece_done(t);
     else if (t->step.type == NBD_CMD_WRITE_ZEROES)
         zero_failed(t, error);
+    else if (error == NBD_ENOSPC && t->u.zero.cheapest)
+        write_instead_failed(t);
     else // WRITE: what a client of ours may see of it
         finish(t, t->u.zero.by_write ? NBD_EIO
                                      : nbd_error_for_client(error, NBD_CMD_WRITE, false, false));
@@ -206,21 +227,22 @@ static const struct task_kind task_zero_kind = {
 };
 
 static void
-start(struct task *t, struct range range, bool fast, bool altered)
+start(struct task *t, struct range range, struct how how)
 {
     memset(&t->u, 0, sizeof t->u);
     t->kind = &task_zero_kind;
     t->u.zero.next = range.offset;
     t->u.zero.end = range_end(range);
-    t->u.zero.fast = fast;
-    t->u.zero.altered = altered;
+    t->u.zero.fast = how.fast;
+    t->u.zero.altered = how.altered;
+    t->u.zero.cheapest = how.cheapest;
     if (!t->whole && piece_length(t, writes(t)) < range.length)
         t->s->counters->zeroes.split++;
     next_piece(t);
 }
 
-void
-task_zero_begin(struct session *s, const struct request *r, bool fast, nstime began)
+static void
+begin(struct session *s, const struct request *r, struct how how, nstime began)
 {
     struct task *t = task_new(s, r, &task_zero_kind, began);
     if (!t) {
@@ -228,17 +250,29 @@ task_zero_begin(struct session *s, const struct request *r, bool fast, nstime be
         client_answer(s, r, NBD_ENOMEM, began);
         return;
     }
-    start(t, (struct range){r->offset, r->length}, fast, false);
+    start(t, (struct range){r->offset, r->length}, how);
+}
+
+void
+task_zero_begin(struct session *s, const struct request *r, bool fast, nstime began)
+{
+    begin(s, r, (struct how){.fast = fast}, began);
+}
+
+void
+task_zero_begin_cheapest(struct session *s, const struct request *r, nstime began)
+{
+    begin(s, r, (struct how){.cheapest = true}, began);
 }
 
 void
 task_becomes_zero(struct task *t, bool fast)
 {
-    start(t, (struct range){t->request.offset, t->request.length}, fast, false);
+    start(t, (struct range){t->request.offset, t->request.length}, (struct how){.fast = fast});
 }
 
 void
 task_becomes_zero_of(struct task *t, struct range part)
 {
-    start(t, part, false, true);
+    start(t, part, (struct how){.altered = true});
 }

@@ -159,6 +159,17 @@ fast_request(struct session *s, const struct request *r, uint8_t *header, nstime
     return false;
 }
 
+// A WRITE of zeroes is always a legal way to zero (spec: NBD_CMD_WRITE_ZEROES), and sometimes the
+// cheaper one. Where the client would take a hole, and upstream can show one, it is to have it.
+static bool
+write_is_cheaper(const struct session *s, const struct request *r)
+{
+    bool no_hole = r->flags & NBD_CMD_FLAG_NO_HOLE;
+    bool shows_holes = s->allocation >= 0 && !s->facts.status_by_us;
+    return s->policy->zero.cheapest && upstream_zeroes(s, r) && (no_hole || !shows_holes) &&
+           export_write_is_cheaper(s->export, no_hole, &s->policy->zero, r->length, session_now(s));
+}
+
 static void
 plain_request(struct session *s, const struct request *r, nstime began)
 {
@@ -166,7 +177,11 @@ plain_request(struct session *s, const struct request *r, nstime began)
     bool teach =
         policy_now(s) == ZERO_MEASURE && upstream_zeroes(s, r) && !upstream_is_fast(s) &&
         export_wants_teaching(s->export, no_hole, &s->policy->zero, r->length, session_now(s));
-    if (!teach || !task_probe_begin(s, r, began))
+    if (teach && task_probe_begin(s, r, began))
+        return;
+    if (write_is_cheaper(s, r))
+        task_zero_begin_cheapest(s, r, began);
+    else
         task_zero_begin(s, r, false, began);
 }
 

@@ -113,6 +113,18 @@ zero_class_wants_teaching(struct zero_class *c, const struct zero_rules *r, uint
     return r->policy == ZERO_MEASURE && c->verdict == ZERO_UNKNOWN && may_probe(c, r, length, now);
 }
 
+bool
+zero_class_write_is_cheaper(struct zero_class *c, const struct zero_rules *r, uint64_t length,
+                            nstime now)
+{
+    class_settle(c, now);
+    const struct zero_cell *cell = cell_of(c, length);
+    if (cell && cell->write > 0) // measured at this very size
+        return zero_model_write_is_cheaper(
+            &(struct zero_model){.write.a = cell->write, .zero.a = cell->zero}, length, 0);
+    return c->has_model && zero_model_write_is_cheaper(&c->model, length, r->max_zero);
+}
+
 void
 zero_class_probe_begins(struct zero_class *c, nstime now)
 {

@@ -306,10 +306,8 @@ Test(config, not_yet_supported)
 {
     not_yet("", "reconnect-timeout = 5s\n", "", 6);
     not_yet("", "scratch = 0:1M\n", "", 6);
-    not_yet("", "write-zeroes = cheapest\n", "", 6);
     not_yet("", "", "[proxy]\nmetrics-listen = 127.0.0.1:9\n", 7);
     not_yet("", "", "[export e]\nscratch = 0:1M\n", 7);
-    not_yet("", "", "[export e]\nwrite-zeroes = cheapest\n", 7);
     expect_only_fault(
         "[listen l]\naddress = systemd:x\nupstream = u\n[upstream u]\nuri = nbd://a\n", 2,
         "not yet supported");

@@ -284,3 +284,38 @@ Test(class, names)
     for (int i = 0; i <= ZERO_FROM_UPSTREAM; i++)
         cr_expect_str_eq(zero_source_name((enum zero_source)i), sources[i]);
 }
+
+Test(class, writing_is_cheaper_only_where_both_are_known)
+{
+    static const struct zero_rules r = {
+        .policy = ZERO_MEASURE, .ratio = 0.30, .max_zero = 32u << 20};
+    struct zero_finding f = {
+        .verdict = ZERO_SLOW, .has_model = true, .model = {{1e5, 1}, {1e5, 9}, 9}, .samples = 9};
+    zero_class_begin(&c);
+    cr_assert_not(zero_class_write_is_cheaper(&c, &r, 16u << 20, 1));
+    zero_class_learn(&c, &r, &f, 1);
+    cr_assert(zero_class_write_is_cheaper(&c, &r, 16u << 20, 1));
+    cr_assert(zero_class_write_is_cheaper(&c, &r, 64u << 10, 1));
+    f.model.zero.b = 1.1; // hardly: not worth it
+    zero_class_learn(&c, &r, &f, 1);
+    cr_assert_not(zero_class_write_is_cheaper(&c, &r, 16u << 20, 1));
+    f.model.zero.b = 0.1;
+    zero_class_learn(&c, &r, &f, 1);
+    cr_assert_not(zero_class_write_is_cheaper(&c, &r, 16u << 20, 1));
+}
+
+Test(class, a_size_that_was_sampled_knows_best_what_is_cheaper)
+{
+    static const struct zero_rules r = {
+        .policy = ZERO_MEASURE, .ratio = 0.30, .max_zero = 32u << 20};
+    static const struct zero_finding f = {
+        .verdict = ZERO_SLOW, .has_model = true, .model = {{1e5, 1}, {1e5, 9}, 9}, .samples = 9};
+    zero_class_begin(&c);
+    c.cells[16 - ZERO_CELL_SMALLEST].zero = 1e6; // 64 KiB
+    c.cells[16 - ZERO_CELL_SMALLEST].write = 2e6;
+    c.cells[16 - ZERO_CELL_SMALLEST].verdict = ZERO_SLOW;
+    c.cells[16 - ZERO_CELL_SMALLEST].until = NS_PER_MIN;
+    zero_class_learn(&c, &r, &f, 1);
+    cr_assert_not(zero_class_write_is_cheaper(&c, &r, 64u << 10, 1));
+    cr_assert(zero_class_write_is_cheaper(&c, &r, 128u << 10, 1));
+}

@@ -62,6 +62,8 @@ void export_sampled(struct export *e, bool no_hole, const struct zero_rules *r, 
                     enum zero_arm arm, nstime took, bool clean, nstime now);
 void export_zeroed(struct export *e, bool no_hole, const struct zero_rules *r, uint64_t length,
                    nstime took, nstime now);
+bool export_write_is_cheaper(struct export *e, bool no_hole, const struct zero_rules *r,
+                             uint64_t length, nstime now);
 bool export_wants_flush(struct export *e, bool no_hole, nstime now);
 
 // Passive learning (zero/traffic.h) ------------------------------------------------------

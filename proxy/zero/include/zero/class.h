@@ -115,6 +115,10 @@ void zero_class_probe_begins(struct zero_class *c, nstime now);
 void zero_class_learn(struct zero_class *c, const struct zero_rules *r,
                       const struct zero_finding *f, nstime now);
 
+// Should a plain WRITE_ZEROES of this length be served by WRITE? Only where both are known.
+bool zero_class_write_is_cheaper(struct zero_class *c, const struct zero_rules *r, uint64_t length,
+                                 nstime now);
+
 // What passive learning says of this class (zero/traffic.h): takes FAST away, makes unknown SLOW.
 enum traffic_says {
     TRAFFIC_NOTHING,  // too little, too old, or it looks fast, which proves nothing
@@ -177,6 +181,8 @@ const char *zero_source_name(enum zero_source s);   // as interface.md spells th
 // Zero and write cost at n bytes, the zero counted with its pieces of at most `piece` bytes.
 double zero_model_zero_time(const struct zero_model *m, uint64_t n, uint64_t piece);
 double zero_model_write_time(const struct zero_model *m, uint64_t n);
+// By enough that it is no accident.
+bool zero_model_write_is_cheaper(const struct zero_model *m, uint64_t n, uint64_t piece);
 bool zero_model_fast(const struct zero_model *m, const struct zero_rules *r, uint64_t n);
 
 #endif

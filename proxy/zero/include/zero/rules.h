@@ -16,6 +16,7 @@ struct zero_rules {
     bool probe;           // probe = auto
     nstime probe_time;    // the most that one probe may delay a request
     uint64_t probe_bytes; // the most that one probe may write
+    bool cheapest;        // write-zeroes = cheapest: plain zeroes may be served by writing
     uint32_t max_zero;    // the longest plain WRITE_ZEROES sent upstream
 };
 
