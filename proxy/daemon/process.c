@@ -8,6 +8,7 @@
 #include "log.h"
 #include "reload.h"
 #include "signals.h"
+#include "state_keeper.h"
 #include "workers.h"
 
 #include <errno.h>
@@ -31,6 +32,7 @@ struct process {
     struct registry *registry;
     struct workers *workers;
     struct listeners *listeners;
+    struct state_keeper *state;
     struct collector collector;
     struct control *control;
     struct timer give_up;
@@ -126,11 +128,13 @@ static bool
 start_workers(struct process *p, unsigned threads, char *err, size_t errlen)
 {
     const struct config *c = p->reload.config;
-    p->registry = registry_new(usable_state_dir(c->settings->state_dir), threads);
+    const char *state_dir = usable_state_dir(c->settings->state_dir);
+    p->registry = registry_new(state_dir, threads);
     if (!p->registry) {
         snprintf(err, errlen, "out of memory at start");
         return false;
     }
+    state_restore(p->registry, state_dir, ring_clock(p->ring));
     p->listeners = listeners_open(p->ring, c, err, errlen);
     if (!p->listeners)
         return false;
@@ -140,7 +144,9 @@ start_workers(struct process *p, unsigned threads, char *err, size_t errlen)
         return false;
     }
     p->workers = workers_start(p->ring, p->registry, threads, err, errlen);
-    return p->workers;
+    if (p->workers && *state_dir)
+        p->state = state_keeper_start(p->registry, state_dir, err, errlen);
+    return p->workers && (p->state || !*state_dir);
 }
 
 // The ring comes first: where io_uring is forbidden, that is the one thing to say.
@@ -187,6 +193,7 @@ clean_up(struct process *p)
         listeners_close(p->listeners);
         listeners_free(p->listeners);
     }
+    state_keeper_stop(p->state);
     if (p->registry)
         registry_free(p->registry);
     if (p->ring)
