@@ -65,7 +65,7 @@ picture(struct collection *k)
         json = snapshot_json(&(struct snapshot){.unix_now = time(NULL),
                                                 .ring_now = now,
                                                 .started = c->started,
-                                                .threads = k->n,
+                                                .threads = c->workers->serving,
                                                 .max_connections = c->listeners->max_connections,
                                                 .settings = c->listeners->settings,
                                                 .addresses = addresses,

@@ -38,12 +38,14 @@ settings_destroy(struct settings *s)
     for (unsigned i = 0; i < s->n_upstreams; i++) {
         free(s->upstreams[i].name);
         tls_unref(s->upstreams[i].tls);
+        config_name_free(s->upstreams[i].scratch.holder);
     }
     for (unsigned i = 0; i < s->n_exports; i++) {
         struct export_settings *e = &s->exports[i];
-        free((void *)(uintptr_t)e->name.p);
-        free((void *)(uintptr_t)e->upstream_name.p);
-        free((void *)(uintptr_t)e->description.p);
+        config_name_free(e->name);
+        config_name_free(e->upstream_name);
+        config_name_free(e->description);
+        config_name_free(e->scratch.holder);
         free(e->listeners);
     }
     free(s->listeners);

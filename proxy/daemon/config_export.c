@@ -59,8 +59,8 @@ find_listeners(const struct settings *s, const struct config_section *section,
 }
 
 // A name in memory of its own. Two quotes are the empty name, as in [export ""].
-static struct bytes
-decoded(const struct config_value *v, const char *key, struct faults *faults)
+struct bytes
+config_name(const struct config_value *v, const char *key, struct faults *faults)
 {
     char *name = need_copy(strcmp(v->text, "\"\"") == 0 ? "" : v->text);
     size_t len = strlen(name);
@@ -70,6 +70,12 @@ decoded(const struct config_value *v, const char *key, struct faults *faults)
     else if (memchr(name, '\0', len))
         fault_at(faults, v->line, "%s: %%00 cannot be in a name: without it would be right", key);
     return bytes_of(name, len);
+}
+
+void
+config_name_free(struct bytes name)
+{
+    free((void *)(uintptr_t)name.p);
 }
 
 static struct bytes
@@ -130,8 +136,9 @@ read_words(const struct config_section *section, struct faults *faults)
     const struct config_value *theirs = &section->values[KEY_EXPORT_UPSTREAM_EXPORT];
     const struct config_value *description = &section->values[KEY_EXPORT_DESCRIPTION];
     struct words w = {0};
-    w.name = *name->text ? decoded(name, "name", faults) : copy_of(bytes_str(section->name));
-    w.upstream_name = *theirs->text ? decoded(theirs, "upstream-export", faults) : copy_of(w.name);
+    w.name = *name->text ? config_name(name, "name", faults) : copy_of(bytes_str(section->name));
+    w.upstream_name =
+        *theirs->text ? config_name(theirs, "upstream-export", faults) : copy_of(w.name);
     if (*description->text)
         w.description = copy_of(bytes_str(description->text));
     return w;
@@ -140,13 +147,14 @@ read_words(const struct config_section *section, struct faults *faults)
 static void
 free_words(const struct words *w)
 {
-    free((void *)(uintptr_t)w->name.p);
-    free((void *)(uintptr_t)w->upstream_name.p);
-    free((void *)(uintptr_t)w->description.p);
+    config_name_free(w->name);
+    config_name_free(w->upstream_name);
+    config_name_free(w->description);
 }
 
 static void
-fill(struct export_settings *e, const struct words *w, const struct config_section *section)
+fill(struct export_settings *e, const struct words *w, const struct config_section *section,
+     struct faults *faults)
 {
     struct bytes theirs = w->upstream_name;
     const struct upstream_settings *u = e->upstream;
@@ -159,6 +167,10 @@ fill(struct export_settings *e, const struct words *w, const struct config_secti
     if (u) // else that has been reported
         e->policy = u->policy;
     config_policy(&e->policy, section, false);
+    config_scratch(&e->scratch, section, &e->policy, faults);
+    if (u && !e->scratch.given && u->scratch.elsewhere)
+        e->scratch =
+            (struct scratch_settings){.elsewhere = true, .holder = copy_of(u->scratch.holder)};
 }
 
 // It names an upstream that is not there, which has been reported.
@@ -201,14 +213,16 @@ add_exports(struct settings *s, const struct config_section *section,
         *v->text ? config_find_upstream(s, v->text, v->line, faults) : NULL;
     struct listener_list ls = find_listeners(s, section, given, faults);
     struct words w = read_words(section, faults);
-    bool taken = false;
+    bool taken = false, repeated = false; // faults of one section are told once
+    struct faults ignored = {0};
     check_listeners_of(section, s, doc, faults, &ls, given);
     while (ls.n) {
         s->exports = need_array(s->exports, s->n_exports + 1, sizeof *s->exports);
         struct export_settings *e = &s->exports[s->n_exports];
         *e = (struct export_settings){0};
         take_one_upstream(e, &ls, given);
-        fill(e, &w, section);
+        fill(e, &w, section, repeated ? &ignored : faults);
+        repeated = true;
         taken |= is_taken(s, e);
         s->n_exports++;
     }
@@ -217,6 +231,7 @@ add_exports(struct settings *s, const struct config_section *section,
                  "[export %s]: an earlier section is for the same name and listener: keep one, or "
                  "tell them apart with listen = NAME",
                  section->name);
+    faults_clear(&ignored);
     free(ls.list);
     free_words(&w);
 }

@@ -418,8 +418,25 @@ const struct config_key config_keys[CONFIG_KEYS] = {
             .sections = IN_BOTH,
             .type = VALUE_RANGE,
             .initial = "",
-            .only_default = true,
-            .prose = "A range that may be overwritten at any time, for measuring. Empty: none.",
+            .prose =
+                "A range that may be overwritten at any time: what is in it is lost, and giving "
+                "it here is all the confirmation there is. Zeroing is measured in it at the "
+                "start, and when a verdict has aged while clients are there, so that no "
+                "request needs to be; a client that touches it meanwhile waits. In "
+                "[upstream]: of the export that the URI names, or of scratch-export. Both "
+                "numbers are multiples of 64K, the length 4M or more; 64M have room for all "
+                "that may be measured. Empty: none. The first one needs a restart.",
+        },
+    [KEY_SCRATCH_EXPORT] =
+        {
+            .name = "scratch-export",
+            .sections = IN_BOTH,
+            .type = VALUE_TEXT,
+            .form = "an export's name, percent-encoded where need be",
+            .initial = "",
+            .prose = "The range of scratch is in this export of the server, which is there for "
+                     "that, and on the same storage as the others: what is found out in it goes "
+                     "for all exports of the [upstream], or for the [export] of the section.",
         },
     [KEY_MAX_ZERO] =
         {
@@ -442,10 +459,11 @@ const struct config_key config_keys[CONFIG_KEYS] = {
             .form = "pass or cheapest",
             .initial = "pass",
             .choices = {"pass", "cheapest"},
-            .prose = "How plain zero requests are served. pass: as the client sends them. cheapest: by "
-                     "writing zeroes where that has been measured to be cheaper (some servers zero "
-                     "files several times slower than they write them), but not where the client "
-                     "would take a hole and the server can make one.",
+            .prose =
+                "How plain zero requests are served. pass: as the client sends them. cheapest: by "
+                "writing zeroes where that has been measured to be cheaper (some servers zero "
+                "files several times slower than they write them), but not where the client "
+                "would take a hole and the server can make one.",
         },
 
     [KEY_EXPORT_NAME] =

@@ -70,6 +70,7 @@ enum config_key_id {
     KEY_PROBE_TIME,
     KEY_PROBE_BYTES,
     KEY_SCRATCH,
+    KEY_SCRATCH_EXPORT,
     KEY_MAX_ZERO,
     KEY_WRITE_ZEROES,
 

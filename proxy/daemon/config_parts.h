@@ -23,6 +23,13 @@ void config_policy(struct policy *p, const struct config_section *s, bool all);
 // Warns of what a policy key given in this section will do.
 void config_policy_warn(const struct config_section *s, struct faults *faults);
 
+// The scratch keys of a section with this policy. `s` is zeroed before; owns its name.
+void config_scratch(struct scratch_settings *s, const struct config_section *section,
+                    const struct policy *p, struct faults *faults);
+// The value as an export's name: percent-decoded, "" is the empty one. Owned by the caller.
+struct bytes config_name(const struct config_value *v, const char *key, struct faults *faults);
+void config_name_free(struct bytes name);
+
 // NULL, and a fault at `line` that names the nearest, if there is none of that name.
 const struct upstream_settings *config_find_upstream(const struct settings *s, const char *name,
                                                      unsigned line, struct faults *faults);

@@ -103,5 +103,6 @@ config_upstreams(struct settings *s, const struct config_document *doc, struct c
         fill_uri(u, section, faults);
         config_policy(&u->policy, section, true);
         config_policy_warn(section, faults);
+        config_scratch(&u->scratch, section, &u->policy, faults);
     }
 }

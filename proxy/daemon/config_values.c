@@ -82,20 +82,28 @@ read_ratio(const char *text, uint64_t *number)
 }
 
 static enum digits
-read_range(const char *text, uint64_t *number)
+read_range(const char *text, struct range *r)
 {
     char offset[32];
     const char *colon = strchr(text, ':');
     if (!colon || (size_t)(colon - text) >= sizeof offset)
         return DIGITS_NONE;
     snprintf(offset, sizeof offset, "%.*s", (int)(colon - text), text);
-    uint64_t length;
-    enum digits result = read_with_unit(offset, size_units, number);
+    enum digits result = read_with_unit(offset, size_units, &r->offset);
     if (result == DIGITS_OK)
-        result = read_with_unit(colon + 1, size_units, &length);
-    if (result == DIGITS_OK && (length == 0 || length > INT64_MAX - *number))
+        result = read_with_unit(colon + 1, size_units, &r->length);
+    if (result == DIGITS_OK &&
+        (r->length == 0 || r->offset > INT64_MAX || r->length > INT64_MAX - r->offset))
         result = DIGITS_TOO_MANY;
     return result;
+}
+
+struct range
+value_range(const char *text)
+{
+    struct range r = {0};
+    (void)read_range(text, &r);
+    return r;
 }
 
 static enum digits
@@ -118,6 +126,8 @@ static enum digits
 read_number(const struct config_key *key, const char *text, uint64_t *number)
 {
     static const char *const bools[] = {"no", "yes", NULL};
+    struct range range;
+    enum digits result;
     switch (key->type) {
     case VALUE_TEXT: *number = 0; return DIGITS_OK;
     case VALUE_CHOICE: return read_choice(key->choices, text, number);
@@ -130,7 +140,10 @@ read_number(const struct config_key *key, const char *text, uint64_t *number)
     case VALUE_DURATION: return read_with_unit(text, time_units, number);
     case VALUE_RATIO: return read_ratio(text, number);
     case VALUE_MODE: return read_octal(text, number);
-    case VALUE_RANGE: return read_range(text, number);
+    case VALUE_RANGE:
+        result = read_range(text, &range);
+        *number = range.offset;
+        return result;
     }
     return DIGITS_NONE;
 }

@@ -6,6 +6,7 @@
 #include "config_keys.h"
 
 #include <base/bytes.h>
+#include <base/range.h>
 #include <stddef.h>
 
 #define VALUE_ERROR 400
@@ -14,6 +15,9 @@
 // the offset, and 0 for VALUE_TEXT). False: err says what is wrong and what would be right.
 bool value_parse(const struct config_key *key, const char *text, uint64_t *number, char *err,
                  size_t errlen);
+
+// A VALUE_RANGE that value_parse() found good.
+struct range value_range(const char *text);
 
 // Decodes %XX in place of the text's own memory; false where a % is not followed by two hex digits.
 bool percent_decode(char *text, size_t *len);

@@ -5,6 +5,7 @@
 #include "process.h"
 #include "signals.h"
 
+#include <session/scratch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -15,6 +16,9 @@ print_counts(const char *path, const struct settings *s)
     printf("%s: fine: %u listener%s, %u upstream%s, %u export%s\n", path, s->n_listeners,
            s->n_listeners == 1 ? "" : "s", s->n_upstreams, s->n_upstreams == 1 ? "" : "s",
            s->n_exports, s->n_exports == 1 ? "" : "s");
+    char line[600];
+    for (unsigned at = 0; scratch_line(s, &at, line, sizeof line);)
+        printf("%s\n", line);
 }
 
 // Takes c over.

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <export/registry.h>
 #include <io/dial.h>
+#include <session/scratch.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -129,7 +130,8 @@ start_workers(struct process *p, unsigned threads, char *err, size_t errlen)
 {
     const struct config *c = p->reload.config;
     const char *state_dir = usable_state_dir(c->settings->state_dir);
-    p->registry = registry_new(state_dir, threads);
+    bool measures = scratch_wanted(c->settings);
+    p->registry = registry_new(state_dir, threads + measures);
     if (!p->registry) {
         snprintf(err, errlen, "out of memory at start");
         return false;
@@ -143,7 +145,7 @@ start_workers(struct process *p, unsigned threads, char *err, size_t errlen)
         snprintf(err, errlen, "cannot start the resolver thread");
         return false;
     }
-    p->workers = workers_start(p->ring, p->registry, threads, err, errlen);
+    p->workers = workers_start(p->ring, p->registry, threads, measures, err, errlen);
     if (p->workers && *state_dir)
         p->state = state_keeper_start(p->registry, state_dir, err, errlen);
     return p->workers && (p->state || !*state_dir);
@@ -167,6 +169,7 @@ start(struct process *p, char *err, size_t errlen)
                                       .registry = p->registry,
                                       .started = ring_clock(p->ring)};
     p->reload.listeners = p->listeners;
+    p->reload.workers = p->workers;
     p->reload.threads = threads;
     if (!open_control(p, err, errlen))
         return false;
@@ -176,6 +179,7 @@ start(struct process *p, char *err, size_t errlen)
         return false;
     }
     listeners_start(p->listeners, p->workers, most);
+    (void)workers_scratch(p->workers, c->settings);
     log_info("nbdzero-proxy " NBDZERO_VERSION " serves with %u thread%s, pid %d", threads,
              threads == 1 ? "" : "s", (int)getpid());
     return true;

@@ -119,6 +119,9 @@ apply(struct reload *r, struct config *next, struct faults *f)
     forget_failures(r->config, next);
     if (has_tls(next->settings))
         note_change(changes, "certificates and PSK files have been read anew");
+    if (!workers_scratch(r->workers, next->settings))
+        warning_at(f, 0,
+                   "scratch needs a restart, since there was none: until then none is measured");
     config_free(r->config);
     r->config = next;
     faults_log(f, file);

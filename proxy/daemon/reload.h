@@ -14,6 +14,7 @@ struct reload {
     const struct options *options;
     struct config *config; // the one at hand; owned
     struct listeners *listeners;
+    struct workers *workers;
     unsigned threads;
     bool ending; // nothing is reloaded any more
 };

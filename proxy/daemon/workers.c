@@ -6,11 +6,15 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <session/scratch.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
+
+#define SCRATCH_NICE 10
 
 #define THREAD_OF(l, member)                                                                       \
     ((struct worker_thread *)((char *)(l)-offsetof(struct worker_thread, member)))
@@ -42,7 +46,7 @@ run(void *ctx)
 }
 
 static bool
-start_thread(struct worker_thread *t, unsigned index, char *err, size_t errlen)
+start_thread(struct worker_thread *t, unsigned index, const char *what, char *err, size_t errlen)
 {
     char name[16]; // pthread_setname_np(3): so many
     int rc = pthread_create(&t->thread, NULL, run, t);
@@ -51,7 +55,7 @@ start_thread(struct worker_thread *t, unsigned index, char *err, size_t errlen)
         return false;
     }
     t->started = true;
-    snprintf(name, sizeof name, "worker-%u", index % 1000);
+    snprintf(name, sizeof name, "%s-%u", what, index % 1000);
     pthread_setname_np(t->thread, name);
     return true;
 }
@@ -70,20 +74,22 @@ make_worker(struct worker_thread *t, struct registry *registry, unsigned index, 
 }
 
 struct workers *
-workers_start(struct ring *main, struct registry *registry, unsigned n, char *err, size_t errlen)
+workers_start(struct ring *main, struct registry *registry, unsigned n, bool measures, char *err,
+              size_t errlen)
 {
     struct workers *w = need_zeroed(1, sizeof *w);
-    w->list = need_zeroed(n, sizeof *w->list);
+    w->serving = n;
+    w->n = n + measures;
+    w->list = need_zeroed(w->n, sizeof *w->list);
     w->main = main;
-    w->n = n;
     bool good = true;
-    for (unsigned i = 0; good && i < n; i++) {
+    for (unsigned i = 0; good && i < w->n; i++) {
         w->list[i].all = w;
         good = make_worker(&w->list[i], registry, i, err, errlen);
     }
     // Workers find each other through the registry: none runs before all are there.
-    for (unsigned i = 0; good && i < n; i++)
-        good = start_thread(&w->list[i], i, err, errlen);
+    for (unsigned i = 0; good && i < w->n; i++)
+        good = start_thread(&w->list[i], i, i < n ? "worker" : "scratch", err, errlen);
     if (good)
         return w;
     workers_stop(w);
@@ -95,8 +101,8 @@ least_busy(struct workers *w)
 {
     struct worker_thread *best = NULL;
     unsigned least = 0;
-    for (unsigned i = 1; i <= w->n; i++) { // equal ones take turns
-        struct worker_thread *t = &w->list[(w->last + i) % w->n];
+    for (unsigned i = 1; i <= w->serving; i++) { // equal ones take turns
+        struct worker_thread *t = &w->list[(w->last + i) % w->serving];
         unsigned load = worker_sessions(t->worker) + atomic_load(&t->coming);
         if (!best || load < least) {
             best = t;
@@ -135,6 +141,36 @@ workers_hand_over(struct workers *w, int fd, struct settings *settings,
                            .id = id};
     atomic_fetch_add(&to->coming, 1);
     ring_post(to->ring, &h->letter);
+    return true;
+}
+
+struct areas {
+    struct letter letter;
+    struct worker_thread *to;
+    struct settings *settings;
+};
+
+static void
+receive_areas(struct letter *l)
+{
+    struct areas *a = (struct areas *)((char *)l - offsetof(struct areas, letter));
+    // Nobody waits for what this thread does.
+    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), SCRATCH_NICE);
+    worker_scratch(a->to->worker, a->settings);
+    settings_unref(a->settings);
+    free(a);
+}
+
+bool
+workers_scratch(struct workers *w, struct settings *settings)
+{
+    if (w->n == w->serving)
+        return !scratch_wanted(settings);
+    struct areas *a = need_zeroed(1, sizeof *a);
+    *a = (struct areas){.letter = {.deliver = receive_areas},
+                        .to = &w->list[w->serving],
+                        .settings = settings_ref(settings)};
+    ring_post(a->to->ring, &a->letter);
     return true;
 }
 

@@ -25,7 +25,8 @@ struct worker_thread {
 struct workers {
     struct ring *main;
     struct worker_thread *list;
-    unsigned n;
+    unsigned n;       // of the list
+    unsigned serving; // of these, the first ones; one more measures scratch areas, if there are any
     unsigned last;    // who got the last connection
     unsigned drained; // how many have
     unsigned drains;  // how often they were asked to
@@ -36,9 +37,14 @@ struct workers {
 // CPUs that this process may run on, at most what threads may be.
 unsigned cpus_allowed(void);
 
-// Makes `n` workers and their threads. NULL, with one line in err, if that fails.
-struct workers *workers_start(struct ring *main, struct registry *registry, unsigned n, char *err,
-                              size_t errlen);
+// Makes `n` workers and their threads, and where `measures` one for scratch areas, as the last: the
+// registry must have room for that many. NULL, with one line in err, if that fails.
+struct workers *workers_start(struct ring *main, struct registry *registry, unsigned n,
+                              bool measures, char *err, size_t errlen);
+
+// The scratch areas of these settings are measured from now on. False: there are some, and no
+// worker for them.
+bool workers_scratch(struct workers *w, struct settings *settings);
 
 // A connection goes to the worker with the fewest sessions. Takes over fd, counted in its
 // listener's `active`; adds a reference to settings. False: out of memory, fd closed, `active` as

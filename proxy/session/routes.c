@@ -1,10 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "routes.h"
 
+#include <stdio.h>
+
 struct bytes
 route_upstream_name(const struct upstream_settings *u, struct bytes name)
 {
     return name.len ? name : bytes_of(u->uri.export, u->uri.export_len);
+}
+
+const char *
+route_place(const struct nbd_uri *u, char buf[ROUTE_PLACE_TEXT])
+{
+    char where[ADDRESS_TEXT];
+    address_text(&u->address, where, sizeof where);
+    snprintf(buf, ROUTE_PLACE_TEXT, "%s%s@%s", u->tls ? "tls:" : "", u->user, where);
+    return buf;
 }
 
 bool

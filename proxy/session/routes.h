@@ -22,6 +22,11 @@ bool route_find(const struct settings *s, const struct listener_settings *l, str
 // empty name.
 struct bytes route_upstream_name(const struct upstream_settings *u, struct bytes name);
 
+// Which server, and who we are there: what tells exports of one name apart, in memory and in
+// state-dir. Returns buf.
+#define ROUTE_PLACE_TEXT (ADDRESS_TEXT + 256 + 8)
+const char *route_place(const struct nbd_uri *u, char buf[ROUTE_PLACE_TEXT]);
+
 // Does this section show the export that the listener's own upstream calls `name`?
 bool route_shows(const struct export_settings *e, const struct listener_settings *l,
                  struct bytes name);

@@ -57,6 +57,8 @@ struct worker {
     unsigned in_flight;      // requests upstream now
     uint64_t submitted;      // requests ever sent upstream: whether a measurement was alone
 
+    struct scratching *scratching; // of a worker that measures; NULL: others
+
     bool draining;
     nstime drain_deadline;
     struct timer drain_timer;

@@ -122,9 +122,9 @@ open_export(struct session *s)
 {
     const struct route *r = &s->negotiation->route;
     const struct upstream_settings *u = r->upstream;
-    char where[ADDRESS_TEXT], address[ADDRESS_TEXT + sizeof u->uri.user + 8], text[256];
+    char where[ADDRESS_TEXT], address[ROUTE_PLACE_TEXT], text[256];
     address_text(&u->uri.address, where, sizeof where);
-    snprintf(address, sizeof address, "%s%s@%s", u->uri.tls ? "tls:" : "", u->uri.user, where);
+    route_place(&u->uri, address);
     s->storage = (struct storage){
         .address = hash_bytes(HASH_BEGIN, bytes_str(where)),
         .name = hash_bytes(HASH_BEGIN, r->name),
@@ -141,6 +141,9 @@ open_export(struct session *s)
                             session_now(s));
     if (!s->export)
         return false;
+    const struct scratch_settings *scratch = r->section ? &r->section->scratch : &u->scratch;
+    if (scratch->elsewhere)
+        export_borrow(s->export, scratch->holder);
     export_note(s->export, s->facts.flags, &s->policy->zero);
     s->counters = export_counters_of(s->export, s->worker->index);
     s->export_text = strdup(text_escape(text, sizeof text, r->name));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "session.h"
 
+#include "scratching.h"
 #include "task.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +30,8 @@ worker_new(struct ring *ring, struct registry *registry, unsigned index)
 void
 worker_end(struct worker *w)
 {
+    scratch_end(w->scratching);
+    w->scratching = NULL;
     for (struct session *s = w->sessions; s; s = s->next)
         session_end(s, END_DRAINED);
     while (w->sessions) {
@@ -49,6 +52,15 @@ unsigned
 worker_sessions(const struct worker *w)
 {
     return atomic_load_explicit(&w->n_sessions, memory_order_relaxed);
+}
+
+void
+worker_scratch(struct worker *w, struct settings *settings)
+{
+    scratch_end(w->scratching);
+    w->scratching = w->draining ? NULL : scratch_begin(w, settings);
+    if (!w->scratching && !w->draining)
+        log_error("out of memory: scratch areas are not measured");
 }
 
 // Draining --------------------------------------------------------------------------------
@@ -89,6 +101,8 @@ worker_drain(struct worker *w, nstime deadline, void (*drained)(void *ctx), void
     w->drained = drained;
     w->drained_ctx = ctx;
     w->draining = true;
+    scratch_end(w->scratching);
+    w->scratching = NULL;
     timer_set(w->ring, &w->drain_timer, deadline);
     for (struct session *s = w->sessions; s; s = s->next)
         session_turn(s);

@@ -8,6 +8,7 @@
 #define AFTER_ERROR   (30 * NS_PER_MIN) // no probe after one that met an error
 #define HOUR          (60 * NS_PER_MIN)
 #define FLUSH_EVERY   NS_PER_MIN
+#define FAST_AHEAD    NS_PER_MIN // a verdict is measured anew so long before it ends
 
 nstime
 class_double(nstime *limit, nstime most)
@@ -172,6 +173,31 @@ zero_class_learn(struct zero_class *c, const struct zero_rules *r, const struct 
         learn_slow(c, f, ZERO_FROM_PROBE, now);
     else if (f->verdict == ZERO_FAST)
         learn_fast(c, f, now);
+}
+
+nstime
+zero_class_due(struct zero_class *c, nstime now)
+{
+    class_settle(c, now);
+    if (c->verdict == ZERO_UNKNOWN)
+        return c->no_probe_before > now ? c->no_probe_before : now;
+    nstime early = c->verdict == ZERO_FAST ? FAST_AHEAD : 0;
+    return c->until && c->until < now + early ? now : c->until ? c->until - early : 0;
+}
+
+void
+zero_class_borrow(struct zero_class *c, const struct zero_class *from)
+{
+    if (from->verdict == ZERO_UNKNOWN || (c->verdict != ZERO_UNKNOWN && c->since >= from->since))
+        return;
+    c->has_model = from->has_model;
+    c->model = from->model;
+    c->samples = from->samples;
+    c->agreeing = from->agreeing;
+    c->refuse_for = from->refuse_for;
+    c->next_flush = from->next_flush;
+    watch_begin(c);
+    believe(c, from->verdict, from->source, from->until, from->since);
 }
 
 void

@@ -2,6 +2,7 @@
 #include "alone.h"
 
 #include <errno.h>
+#include <routes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,7 +20,7 @@ bool
 alone_take(struct export_lock *l, const char *state_dir, const struct nbd_uri *uri, char *err,
            size_t errlen)
 {
-    char where[ADDRESS_TEXT], address[ADDRESS_TEXT + sizeof uri->user + 8];
+    char address[ROUTE_PLACE_TEXT];
     *l = (struct export_lock){.fd = -1};
     if (!has_locks(state_dir)) {
         snprintf(err, errlen,
@@ -28,10 +29,8 @@ alone_take(struct export_lock *l, const char *state_dir, const struct nbd_uri *u
                  state_dir, state_dir, strerror(errno));
         return false;
     }
-    // As the proxy names it.
-    address_text(&uri->address, where, sizeof where);
-    snprintf(address, sizeof address, "%s%s@%s", uri->tls ? "tls:" : "", uri->user, where);
-    *l = lock_open(state_dir, bytes_str(address), bytes_of(uri->export, uri->export_len));
+    *l = lock_open(state_dir, bytes_str(route_place(uri, address)),
+                   bytes_of(uri->export, uri->export_len));
     if (lock_alone(l))
         return true;
     snprintf(err, errlen,

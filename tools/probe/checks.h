@@ -6,13 +6,7 @@
 #include "arguments.h"
 #include "greeting.h"
 
-// Less has no room for what decides.
-#define CHECKS_LEAST (4u << 20)
-
 // False: err is one line, what is wrong and what would be right.
 bool checks_pass(const struct arguments *a, const struct server_facts *f, char *err, size_t errlen);
-
-// Chunks begin at multiples of this.
-uint32_t checks_alignment(const struct server_facts *f);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "checks.h"
 #include "map.h"
+#include "measurable.h"
 #include "rescue.h"
 
 #include <errno.h>
@@ -235,7 +236,7 @@ static void
 begin_measuring(struct measuring *m)
 {
     struct result *r = m->result;
-    uint64_t whole = align_down(r->facts.export.size, checks_alignment(&r->facts));
+    uint64_t whole = align_down(r->facts.export.size, measurable_alignment(&r->facts));
     r->range = m->asked->has_range ? m->asked->range : (struct range){0, whole};
     if (m->asked->mode == ASK_IN_PLACE && r->facts.has_allocation) {
         map_begin(&m->map, r->range);
@@ -379,7 +380,8 @@ measure(const struct arguments *a, const struct target *t, struct result *result
         snprintf(result->trouble, sizeof result->trouble, "signalfd: %s", strerror(errno));
     else if (!resolver_start())
         snprintf(result->trouble, sizeof result->trouble, "cannot start the resolver's thread");
-    else if (!peer_open(&m.peer, m.ring, &t->settings, &handler, &m))
+    else if (!peer_open(&m.peer, m.ring, &t->settings,
+                        bytes_of(t->settings.uri.export, t->settings.uri.export_len), &handler, &m))
         snprintf(result->trouble, sizeof result->trouble, "out of memory");
     else
         ring_run(m.ring);

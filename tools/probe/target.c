@@ -51,8 +51,8 @@ tls_of(const struct nbd_uri *u, char *err, size_t errlen)
 enum target_error
 target_begin(struct target *t, const char *uri, char *err, size_t errlen)
 {
-    *t = (struct target){
-        .settings = {.counters = &t->counters, .connect_timeout = CONNECT_TIMEOUT}};
+    *t =
+        (struct target){.settings = {.counters = &t->counters, .connect_timeout = CONNECT_TIMEOUT}};
     struct nbd_uri *u = &t->settings.uri;
     if (!nbd_uri_parse(uri, u, err, errlen))
         return TARGET_MISUSED;

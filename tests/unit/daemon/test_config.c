@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What sections mean together, and what of them arrives in the settings.
 #include "rig.h"
+#include <session/scratch.h>
 
 #include <criterion/criterion.h>
+#include <session/scratch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -305,9 +307,7 @@ not_yet(const char *listen, const char *upstream, const char *more, unsigned lin
 Test(config, not_yet_supported)
 {
     not_yet("", "reconnect-timeout = 5s\n", "", 6);
-    not_yet("", "scratch = 0:1M\n", "", 6);
     not_yet("", "", "[proxy]\nmetrics-listen = 127.0.0.1:9\n", 7);
-    not_yet("", "", "[export e]\nscratch = 0:1M\n", 7);
     expect_only_fault(
         "[listen l]\naddress = systemd:x\nupstream = u\n[upstream u]\nuri = nbd://a\n", 2,
         "not yet supported");
@@ -319,6 +319,65 @@ Test(config, defaults_that_are_written_out_are_fine)
                      "reconnect-timeout = 0s\nscratch =\nwrite-zeroes = pass\n"
                      "[proxy]\nmetrics-listen =\n");
     expect_fine(GOOD "reconnect-timeout = 0\n");
+}
+
+Test(config, scratch_ranges)
+{
+    struct faults f = {0};
+    struct config *c = config_of(TWO "[export x]\nscratch = 1M:8M\n"
+                                     "[upstream s]\nuri = nbd://s/disk\nscratch = 64K:4M\n"
+                                     "scratch-export = a%20b\n"
+                                     "[listen s]\naddress = 127.0.0.1:9\nupstream = s\n"
+                                     "[export y]\nlisten = s\n[export z]\nlisten = s\n"
+                                     "scratch = 0:64M\n",
+                                 &f);
+    cr_assert_not_null(c);
+    const struct settings *s = c->settings;
+    const struct upstream_settings *u = &s->upstreams[2];
+    cr_expect(u->scratch.given && u->scratch.elsewhere);
+    cr_expect(bytes_equal(u->scratch.holder, bytes_str("a b")));
+    cr_expect_eq(u->scratch.range.offset, 64 << 10);
+    cr_expect_eq(u->scratch.range.length, 4 << 20);
+    char line[600], all[2400] = "";
+    for (unsigned at = 0; scratch_line(s, &at, line, sizeof line);)
+        strcat(strcat(all, line), "\n");
+    // x is one export at each upstream, and a's fast-zero is off; y has what its upstream has.
+    cr_expect_str_eq(
+        all,
+        "scratch 65536:4194304 of export \"a b\" of [upstream s]: may be overwritten at any time\n"
+        "scratch 1048576:8388608 of export \"x\" of [upstream b]: may be overwritten at any time\n"
+        "scratch 1048576:8388608 of export \"x\" of [upstream s]: may be overwritten at any time\n"
+        "scratch 0:67108864 of export \"z\" of [upstream s]: may be overwritten at any time\n");
+    const struct export_settings *y = &s->exports[s->n_exports - 2];
+    cr_expect(y->scratch.elsewhere && !y->scratch.given);
+    cr_expect(bytes_equal(y->scratch.holder, bytes_str("a b")));
+    const struct export_settings *z = &s->exports[s->n_exports - 1];
+    cr_expect(!z->scratch.elsewhere && z->scratch.given);
+    cr_expect(scratch_wanted(s));
+    config_free(c);
+    faults_clear(&f);
+}
+
+Test(config, scratch_faults)
+{
+    expect_only_fault(GOOD "scratch = 0:1M\n", GOOD_LINES + 1, "4M or more");
+    expect_only_fault(GOOD "scratch = 1K:8M\n", GOOD_LINES + 1, "multiples of 64K");
+    expect_only_fault(GOOD "scratch = 64M\n", GOOD_LINES + 1, "wrong form");
+    expect_only_fault(GOOD "scratch = 8191P:8M\n", GOOD_LINES + 1, "wrong form");
+    expect_only_fault(GOOD "scratch = 8388608T:8M\n", GOOD_LINES + 1, "out of range");
+    expect_only_fault(GOOD "scratch-export = x\n", GOOD_LINES + 1, "which range of it");
+    expect_only_fault(GOOD "scratch = 0:8M\nscratch-export = %zz\n", GOOD_LINES + 2, "hexadecimal");
+    expect_only_fault(GOOD "read-only = yes\nscratch = 0:8M\n", GOOD_LINES + 2, "is read-only");
+    expect_only_fault(GOOD "[export x]\nread-only = yes\nscratch = 0:8M\n", GOOD_LINES + 3,
+                      "is read-only");
+    struct faults f = {0};
+    struct config *c = config_of(GOOD "scratch = 0:8M\nfast-zero = never\n", &f);
+    cr_assert_not_null(c);
+    cr_expect_eq(f.n, 1);
+    cr_expect_not_null(strstr(f.list[0].text, "nothing is measured in it"));
+    cr_expect_not(scratch_wanted(c->settings));
+    config_free(c);
+    faults_clear(&f);
 }
 
 Test(config, counters_are_carried_over_by_name)

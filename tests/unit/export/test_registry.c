@@ -177,3 +177,71 @@ Test(registry, forgets_the_longest_unused)
     export_close(first, false);
     registry_free(r);
 }
+
+static void
+find_fast(struct export *e)
+{
+    static const struct zero_finding fast = {
+        .verdict = ZERO_FAST,
+        .has_model = true,
+        .model = {.write = {1e5, 4}, .zero = {1e5, 0}, .ratio = 0},
+        .samples = 9,
+    };
+    for (int i = 0; i < 2; i++) {
+        cr_assert(export_scratch_begins(e, false, &rules));
+        cr_expect_not(export_scratch_begins(e, true, &rules), "one at a time");
+        export_probe_ends(e, false, &rules, &fast, false, NOW);
+    }
+}
+
+#define WZ (1u << 6)
+
+Test(registry, scratch_exports_lend_to_the_others)
+{
+    struct registry *r = registry_new("", 1);
+    struct export *scratch = open_export(r, "scratch", SIZE, WZ),
+                  *a = open_export(r, "a", SIZE, WZ), *b = open_export(r, "b", SIZE, WZ),
+                  *odd = open_export(r, "odd", SIZE, 0);
+    struct bytes name = bytes_str("b");
+    find_fast(scratch);
+    cr_expect_eq(export_judge(a, false, &rules, SIZE, NOW), ZERO_PROBE);
+    export_lend(scratch, &name);
+    cr_expect_eq(export_judge(a, false, &rules, SIZE, NOW), ZERO_PROBE);
+    cr_expect_eq(export_judge(b, false, &rules, SIZE, NOW), ZERO_FORWARD);
+    cr_expect_eq(export_judge(b, true, &rules, SIZE, NOW), ZERO_PROBE, "the other class");
+    export_lend(scratch, NULL);
+    cr_expect_eq(export_judge(a, false, &rules, SIZE, NOW), ZERO_FORWARD);
+    cr_expect_eq(export_judge(odd, false, &rules, SIZE, NOW), ZERO_PROBE, "of other flags");
+    struct export *late = open_export(r, "late", 2 * SIZE, WZ);
+    export_borrow(late, bytes_str("nobody"));
+    cr_expect_eq(export_judge(late, false, &rules, SIZE, NOW), ZERO_PROBE);
+    export_borrow(late, bytes_str("scratch"));
+    cr_expect_eq(export_judge(late, false, &rules, SIZE, NOW), ZERO_FORWARD);
+    struct export *all[] = {scratch, a, b, odd, late};
+    for (unsigned i = 0; i < 5; i++)
+        export_close(all[i], false);
+    registry_free(r);
+}
+
+Test(registry, when_a_scratch_area_is_due)
+{
+    struct registry *r = registry_new("", 1);
+    struct bytes address = bytes_str("127.0.0.1:10809"), name = bytes_str("disk");
+    struct scratch_outlook o = registry_scratch_outlook(r, address, name, NOW);
+    cr_expect(o.due == NOW && !o.in_use && o.use == 0, "of what nobody has opened");
+    struct export *e = open_export(r, "disk", SIZE, WZ);
+    find_fast(e);
+    o = registry_scratch_outlook(r, address, name, NOW);
+    cr_expect(o.due == NOW && o.in_use, "NO_HOLE is not known");
+    cr_assert(export_scratch_begins(e, true, &rules));
+    export_probe_ends(e, true, &rules, &(struct zero_finding){.verdict = ZERO_SLOW}, false, NOW);
+    o = registry_scratch_outlook(r, address, name, NOW);
+    cr_expect_eq(o.due, NOW + NS_PER_MIN);
+    export_close(e, false);
+    uint64_t use = registry_scratch_outlook(r, address, name, NOW).use;
+    cr_expect_not(registry_scratch_outlook(r, address, name, NOW).in_use);
+    struct export *other = open_export(r, "other", SIZE, WZ);
+    cr_expect_neq(registry_scratch_outlook(r, address, name, NOW).use, use, "the server is used");
+    export_close(other, false);
+    registry_free(r);
+}

@@ -319,3 +319,42 @@ Test(class, a_size_that_was_sampled_knows_best_what_is_cheaper)
     cr_assert_not(zero_class_write_is_cheaper(&c, &r, 64u << 10, 1));
     cr_assert(zero_class_write_is_cheaper(&c, &r, 128u << 10, 1));
 }
+
+Test(class, when_whoever_likes_should_measure)
+{
+    cr_expect_eq(zero_class_due(&c, now), now, "unknown: at once");
+    zero_class_learn(&c, &rules, &slow, now);
+    cr_expect_eq(zero_class_due(&c, now), now + NS_PER_MIN, "slow: when that ends");
+    now += NS_PER_MIN;
+    cr_expect_eq(zero_class_due(&c, now), now);
+    zero_class_learn(&c, &rules, &errored, now);
+    cr_expect_eq(zero_class_due(&c, now), now + 30 * NS_PER_MIN, "not after an error");
+    now += 30 * NS_PER_MIN;
+    zero_class_learn(&c, &rules, &fast, now);
+    cr_expect_eq(zero_class_due(&c, now), now, "one finding makes no verdict");
+    zero_class_learn(&c, &rules, &fast, now);
+    cr_expect_eq(zero_class_due(&c, now), now + 9 * NS_PER_MIN, "fast: before that ends");
+    cr_expect_eq(zero_class_due(&c, now + 9 * NS_PER_MIN + 1), now + 9 * NS_PER_MIN + 1);
+}
+
+Test(class, what_it_borrows)
+{
+    struct zero_class lender;
+    zero_class_begin(&lender);
+    zero_class_learn(&c, &rules, &slow, now);
+    struct zero_class before = c;
+    zero_class_borrow(&c, &lender);
+    cr_expect_eq(memcmp(&c, &before, sizeof c), 0, "of nothing comes nothing");
+    zero_class_learn(&lender, &rules, &fast, now + 1);
+    zero_class_borrow(&c, &lender);
+    cr_expect_eq(c.verdict, ZERO_SLOW, "nor of half a verdict");
+    zero_class_learn(&lender, &rules, &fast, now + 2);
+    zero_class_borrow(&c, &lender);
+    cr_expect_eq(c.verdict, ZERO_FAST);
+    cr_expect_eq(c.until, lender.until, "it is no younger than it was there");
+    cr_expect_eq(zero_class_judge(&c, &rules, 16 * MIB, now + 3), ZERO_FORWARD);
+    cr_expect_eq(zero_class_judge(&c, &rules, 16 * MIB, c.until + 1), ZERO_PROBE);
+    zero_class_learn(&c, &rules, &slow, now + 10);
+    zero_class_borrow(&c, &lender);
+    cr_expect_eq(c.verdict, ZERO_SLOW, "what is newer stays");
+}

@@ -84,6 +84,26 @@ bool export_native_succeeded(struct export *e, bool no_hole, uint64_t n, nstime 
 bool export_probe_begins(struct export *e, bool no_hole, const struct zero_rules *r, nstime now);
 void export_probe_ends(struct export *e, bool no_hole, const struct zero_rules *r,
                        const struct zero_finding *f, bool no_space, nstime now);
+
+// Scratch areas (scratching.c), measured over connections of our own: no lock in state-dir and no
+// allowance an hour, since nothing there need be kept. ---------------------------------------
+struct scratch_outlook {
+    nstime due;   // when a verdict is to be measured (anew); 0: never
+    uint64_t use; // changes when somebody opens an export at that address
+    bool in_use;
+};
+struct scratch_outlook registry_scratch_outlook(struct registry *r, struct bytes address,
+                                                struct bytes name, nstime now);
+// Of one class; else as `due`.
+nstime export_scratch_due(struct export *e, bool no_hole, nstime now);
+// As export_probe_begins(), and ended by export_probe_ends(), too.
+bool export_scratch_begins(struct export *e, bool no_hole, const struct zero_rules *r);
+// What was found out in `e` goes for others at its address, too: all, where `name` is NULL, or
+// one. Of flags that differ where zeroing is concerned nothing is taken.
+void export_lend(struct export *e, const struct bytes *name);
+// The same for one that has just been opened: from the export `holder` at its address.
+void export_borrow(struct export *e, struct bytes holder);
+
 // A number for each guard, unique in the process, never 0.
 uint64_t registry_next_probe(struct registry *r);
 

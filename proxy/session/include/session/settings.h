@@ -5,6 +5,7 @@
 #define SESSION_SETTINGS_H
 
 #include <base/bytes.h>
+#include <base/range.h>
 #include <base/time.h>
 #include <io/address.h>
 #include <io/tls.h>
@@ -27,6 +28,14 @@ struct upstream_counters {
     atomic_bool down;      // the last that was tried failed
 };
 
+// A range that may be overwritten at any time, for measuring.
+struct scratch_settings {
+    bool given;
+    bool elsewhere; // in `holder`, an export that is there for this: what is found goes for ours
+    struct range range;
+    struct bytes holder; // owned; as upstream calls it
+};
+
 struct upstream_settings {
     struct upstream_counters *counters;
     char *name;
@@ -34,6 +43,7 @@ struct upstream_settings {
     struct tls_context *tls; // a reference; NULL: plaintext
     nstime connect_timeout;
     struct policy policy;
+    struct scratch_settings scratch; // not elsewhere: in the export of the URI
 };
 
 // An [export] section, as one upstream's listeners see it: what is different for one export, named
@@ -46,6 +56,7 @@ struct export_settings {
     const struct listener_settings **listeners; // those that show it, at least one
     unsigned n_listeners;
     struct policy policy;
+    struct scratch_settings scratch; // upstream's, where that is elsewhere and none is given
 };
 
 // Counted by the daemon as it accepts; a session that ends takes itself out of `active`. Owned by

@@ -25,6 +25,10 @@ void worker_free(struct worker *w);
 void worker_accept(struct worker *w, int fd, struct settings *settings,
                    const struct listener_settings *listener, uint64_t id);
 
+// This worker measures the scratch areas of these settings from now on, instead of any others. It
+// has no sessions. Takes a reference.
+void worker_scratch(struct worker *w, struct settings *settings);
+
 // The end: no session is begun after this; idle ones are closed, what is in flight is finished, a
 // running probe ends after the chunk in work. `drained` is called on this thread when no session is
 // left, at the latest at `deadline` (what is left then is cut, but for a probe's chunk in work,

@@ -115,6 +115,13 @@ void zero_class_probe_begins(struct zero_class *c, nstime now);
 void zero_class_learn(struct zero_class *c, const struct zero_rules *r,
                       const struct zero_finding *f, nstime now);
 
+// When whoever may measure whenever he likes should do so: `now` or later; 0: never, a verdict stands
+// for good. Before FAST ends, so that clients meet no gap; when SLOW has ended.
+nstime zero_class_due(struct zero_class *c, nstime now);
+// What was found out about `from` goes for c, too: an administrator says that both are one storage.
+// What c knows that is newer stays.
+void zero_class_borrow(struct zero_class *c, const struct zero_class *from);
+
 // Should a plain WRITE_ZEROES of this length be served by WRITE? Only where both are known.
 bool zero_class_write_is_cheaper(struct zero_class *c, const struct zero_rules *r, uint64_t length,
                                  nstime now);

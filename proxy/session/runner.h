@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Runs one probe of zero/ over a connection: the same machine that the daemon runs inside requests.
-#ifndef PROBE_RUNNER_H
-#define PROBE_RUNNER_H
+#ifndef SESSION_RUNNER_H
+#define SESSION_RUNNER_H
 
 #include "peer.h"
 
@@ -18,6 +18,9 @@ struct runner {
     struct peer *peer;
     void (*finished)(void *ctx); // the machine is at its end, or the connection is lost
     void (*news)(void *ctx);     // a chunk has ended
+    // Who else writes there is to be held off: calls runner_guarded(), later. NULL: there is
+    // nobody.
+    void (*hold)(void *ctx, const struct probe_step *step);
     void *ctx;
 
     struct probe probe;
@@ -45,6 +48,9 @@ void runner_end(struct runner *r);
 // `finished` will be called.
 void runner_run(struct runner *r, enum probe_mode mode, bool no_hole, bool thorough,
                 const struct zero_rules *rules, struct range range);
+
+// What `hold` was asked for; false: not in time.
+void runner_guarded(struct runner *r, bool held);
 
 // Ends after the chunk in work.
 void runner_stop(struct runner *r);

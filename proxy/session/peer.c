@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "peer.h"
 
+#include "words.h"
+
 #include <assert.h>
 #include <string.h>
-#include <words.h>
 
 #define STUCK_AFTER (60 * NS_PER_SEC) // nothing has moved for so long: it never will
 
@@ -276,12 +277,12 @@ not_greeted(void *ctx, const char *what)
 
 bool
 peer_open(struct peer *p, struct ring *ring, const struct upstream_settings *upstream,
-          const struct peer_handler *handler, void *ctx)
+          struct bytes name, const struct peer_handler *handler, void *ctx)
 {
     static const struct greeting_handler greeting_handler = {.done = greeted,
                                                              .failed = not_greeted};
     *p = (struct peer){.ring = ring, .handler = handler, .ctx = ctx, .stuck = {.fire = stuck}};
-    return greeting_begin(&p->greeting, ring, upstream, &greeting_handler, p);
+    return greeting_begin(&p->greeting, ring, upstream, name, &greeting_handler, p);
 }
 
 void

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The handshake of a client that wants to know everything: what a server says of itself and of one
 // export, up to the transmission phase.
-#ifndef PROBE_GREETING_H
-#define PROBE_GREETING_H
+#ifndef SESSION_GREETING_H
+#define SESSION_GREETING_H
 
-#include <dialog.h>
+#include "dialog.h"
 
 #define FACTS_TEXT     512
 #define FACTS_CONTEXTS 16
@@ -41,9 +41,9 @@ struct greeting {
     void *ctx;
 };
 
-// `upstream` must outlive it. Zeroed before.
+// `upstream` and the name must outlive it. Zeroed before.
 bool greeting_begin(struct greeting *g, struct ring *ring, const struct upstream_settings *upstream,
-                    const struct greeting_handler *handler, void *ctx);
+                    struct bytes name, const struct greeting_handler *handler, void *ctx);
 // No call comes after it.
 void greeting_cancel(struct greeting *g);
 

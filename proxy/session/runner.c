@@ -63,7 +63,8 @@ finish(struct runner *r)
 static void
 report(struct runner *r, const struct probe_outcome *o)
 {
-    bool first = !r->failed && (o->error || (o->no && r->step.want == PROBE_WANT_CHECK));
+    bool first = !r->failed && r->step.want != PROBE_WANT_GUARD &&
+                 (o->error || (o->no && r->step.want == PROBE_WANT_CHECK));
     if (first) {
         r->failed = true;
         r->failure =
@@ -120,7 +121,6 @@ begin_step(struct runner *r)
     send_part(r);
 }
 
-// Nobody else is known here who could be held off: a guard is had at once.
 static void
 advance(struct runner *r)
 {
@@ -130,7 +130,12 @@ advance(struct runner *r)
         r->clean = r->all_zero = true;
         switch (r->step.want) {
         case PROBE_WANT_FINISH: finish(r); return;
-        case PROBE_WANT_GUARD: r->zeroed = false; break;
+        case PROBE_WANT_GUARD:
+            r->zeroed = false;
+            if (!r->hold)
+                break;
+            r->hold(r->ctx, &r->step);
+            return;
         case PROBE_WANT_UNGUARD: r->news(r->ctx); break;
         case PROBE_WANT_WAIT: timer_set(r->ring, &r->timer, r->step.deadline); return;
         default: begin_step(r); return;
@@ -161,6 +166,13 @@ runner_run(struct runner *r, enum probe_mode mode, bool no_hole, bool thorough,
                 f->has_allocation, ring_now(r->ring));
     if (thorough)
         probe_be_thorough(&r->probe);
+    advance(r);
+}
+
+void
+runner_guarded(struct runner *r, bool held)
+{
+    report(r, &(struct probe_outcome){.error = held ? 0 : PROBE_LATE, .clean = true});
     advance(r);
 }
 

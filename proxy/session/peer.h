@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The connection to the server that is measured, in its transmission phase: one request at a time,
 // each timed, every reply checked.
-#ifndef PROBE_PEER_H
-#define PROBE_PEER_H
+#ifndef SESSION_PEER_H
+#define SESSION_PEER_H
 
 #include "greeting.h"
 
@@ -55,8 +55,9 @@ struct peer {
     uint64_t extents_total;
 };
 
+// `upstream` and the export's name must outlive it.
 bool peer_open(struct peer *p, struct ring *ring, const struct upstream_settings *upstream,
-               const struct peer_handler *handler, void *ctx);
+               struct bytes name, const struct peer_handler *handler, void *ctx);
 // Says goodbye where nothing is in flight. No call comes after it.
 void peer_close(struct peer *p);
 

@@ -161,11 +161,11 @@ news(void *ctx)
 
 bool
 greeting_begin(struct greeting *g, struct ring *ring, const struct upstream_settings *upstream,
-               const struct greeting_handler *handler, void *ctx)
+               struct bytes name, const struct greeting_handler *handler, void *ctx)
 {
     static const struct dialog_handler dialog_handler = {
         .ready = ready, .item = item, .answer = answer, .failed = failed, .news = news};
-    g->name = bytes_of(upstream->uri.export, upstream->uri.export_len);
+    g->name = name;
     g->handler = handler;
     g->ctx = ctx;
     return dialog_open(&g->dialog, ring, upstream, 0, ring_clock(ring) + upstream->connect_timeout,
