@@ -15,13 +15,48 @@ struct telling {
     void *ctx;
 };
 
-// "[proxy]", "[listen main]", "[export \xff]".
-static char *
-title(const struct config_section *s)
+static const char *
+shown(char *buf, const char *text)
 {
-    char name[SHOWN];
+    text_escape(buf, SHOWN, bytes_str(text));
+    return *text ? buf : "nothing";
+}
+
+// What tells [export] sections of one name apart.
+static const enum config_key_id marks[] = {KEY_EXPORT_NAME, KEY_EXPORT_LISTEN, KEY_EXPORT_UPSTREAM};
+#define MARKS (sizeof marks / sizeof marks[0])
+
+static bool
+has_twin(const struct config_document *doc, const struct config_section *s)
+{
+    for (size_t i = 0; i < doc->n_sections; i++) {
+        const struct config_section *o = doc->sections[i];
+        if (o != s && o->kind == s->kind && strcmp(o->name, s->name) == 0)
+            return true;
+    }
+    return false;
+}
+
+// "[proxy]", "[listen main]", "[export \xff]"; where there are others of that name "[export a]
+// (listen = main)".
+static char *
+title(const struct config_document *doc, const struct config_section *s)
+{
+    char name[SHOWN], value[SHOWN];
     text_escape(name, sizeof name, bytes_str(s->name));
-    return need_text("[%s%s%s]", section_names[s->kind], *name ? " " : "", name);
+    char *text = need_text("[%s%s%s]", section_names[s->kind], *name ? " " : "", name);
+    bool twin = s->kind == SECTION_EXPORT && has_twin(doc, s), first = true;
+    for (size_t i = 0; twin && i < MARKS; i++) {
+        if (!*s->values[marks[i]].text)
+            continue;
+        char *more =
+            need_text("%.*s%s%s = %s)", (int)strlen(text) - !first, text, first ? " (" : ", ",
+                      config_keys[marks[i]].name, shown(value, s->values[marks[i]].text));
+        free(text);
+        text = more;
+        first = false;
+    }
+    return text;
 }
 
 static void
@@ -32,27 +67,38 @@ tell(const struct telling *t, char *line)
 }
 
 static void
-tell_section(const struct telling *t, const struct config_section *s, const char *what)
+tell_section(const struct telling *t, const struct config_document *doc,
+             const struct config_section *s, const char *what)
 {
-    char *where = title(s);
+    char *where = title(doc, s);
     tell(t, need_text("%s: %s", where, what));
     free(where);
 }
 
+// What an [export] does not give it has from its upstream.
+static bool
+inherits(enum config_key_id id, const struct config_section *s)
+{
+    return s->kind == SECTION_EXPORT && config_key_in(id, SECTION_UPSTREAM) &&
+           *config_keys[id].initial && !s->values[id].line;
+}
+
 // 1024M and 1G are the same.
 static bool
-same(const struct config_key *key, const struct config_value *a, const struct config_value *b)
+same(enum config_key_id id, const struct config_section *a, const struct config_section *b)
 {
-    if (key->type == VALUE_TEXT || key->type == VALUE_RANGE)
-        return strcmp(a->text, b->text) == 0;
-    return a->number == b->number;
+    const struct config_value *v = &a->values[id], *w = &b->values[id];
+    if (inherits(id, a) || inherits(id, b))
+        return inherits(id, a) && inherits(id, b);
+    if (config_keys[id].type == VALUE_TEXT || config_keys[id].type == VALUE_RANGE)
+        return strcmp(v->text, w->text) == 0;
+    return v->number == w->number;
 }
 
 static const char *
-shown(char *buf, const char *text)
+value(char *buf, enum config_key_id id, const struct config_section *s)
 {
-    text_escape(buf, SHOWN, bytes_str(text));
-    return *text ? buf : "nothing";
+    return inherits(id, s) ? "as its upstream" : shown(buf, s->values[id].text);
 }
 
 static void
@@ -68,24 +114,49 @@ keep(const struct config_key *key, const struct config_value *old, struct config
 }
 
 static void
-compare(const struct telling *t, const struct config_section *old, struct config_section *next)
+compare(const struct telling *t, const struct config_section *old, struct config_document *doc,
+        struct config_section *next)
 {
     char a[SHOWN], b[SHOWN];
     for (enum config_key_id id = 0; id < CONFIG_KEYS; id++) {
         const struct config_key *key = &config_keys[id];
-        const struct config_value *before = &old->values[id];
-        struct config_value *after = &next->values[id];
-        if (!config_key_in(id, next->kind) || same(key, before, after))
+        if (!config_key_in(id, next->kind) || same(id, old, next))
             continue;
         if (key->fixed) {
-            keep(key, before, after, t->warnings);
+            keep(key, &old->values[id], &next->values[id], t->warnings);
             continue;
         }
-        char *where = title(next);
-        tell(t, need_text("%s %s: %s -> %s", where, key->name, shown(a, before->text),
-                          shown(b, after->text)));
+        char *where = title(doc, next);
+        tell(t,
+             need_text("%s %s: %s -> %s", where, key->name, value(a, id, old), value(b, id, next)));
         free(where);
     }
+}
+
+// Which section was which ------------------------------------------------------------------
+
+static bool
+same_marks(const struct config_section *a, const struct config_section *b)
+{
+    for (size_t i = 0; a->kind == SECTION_EXPORT && i < MARKS; i++)
+        if (strcmp(a->values[marks[i]].text, b->values[marks[i]].text) != 0)
+            return false;
+    return true;
+}
+
+// The first of that kind and name that nobody has been compared with; taken out of `left`.
+static const struct config_section *
+take(const struct config_section **left, size_t n, const struct config_section *s, bool exactly)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct config_section *o = left[i];
+        if (!o || o->kind != s->kind || strcmp(o->name, s->name) != 0 ||
+            (exactly && !same_marks(o, s)))
+            continue;
+        left[i] = NULL;
+        return o;
+    }
+    return NULL;
 }
 
 // [proxy] may be left out; then all its keys have their defaults.
@@ -103,17 +174,25 @@ config_changes(struct config_document *old, struct config_document *next, struct
     struct telling t = {warnings, call, ctx};
     complete(old);
     complete(next);
+    const struct config_section **left = need_zeroed(old->n_sections, sizeof *left);
+    const struct config_section **before = need_zeroed(next->n_sections, sizeof *before);
+    for (size_t i = 0; i < old->n_sections; i++)
+        left[i] = old->sections[i];
+    for (int exactly = 1; exactly >= 0; exactly--)
+        for (size_t i = 0; i < next->n_sections; i++)
+            if (!before[i])
+                before[i] = take(left, old->n_sections, next->sections[i], exactly);
     for (size_t i = 0; i < next->n_sections; i++) {
-        struct config_section *s = next->sections[i];
-        const struct config_section *before = config_section_find(old, s->kind, s->name);
-        if (before)
-            compare(&t, before, s);
+        if (before[i])
+            compare(&t, before[i], next, next->sections[i]);
         else
-            tell_section(&t, s, "new");
+            tell_section(&t, next, next->sections[i], "new");
     }
     for (size_t i = 0; i < old->n_sections; i++)
-        if (!config_section_find(next, old->sections[i]->kind, old->sections[i]->name))
-            tell_section(&t, old->sections[i], "gone; connections that it has stay");
+        if (left[i])
+            tell_section(&t, old, left[i], "gone; connections that it has stay");
+    free(left);
+    free(before);
 }
 
 bool

@@ -94,11 +94,13 @@ config_upstreams(struct settings *s, const struct config_document *doc, struct c
                  struct faults *faults)
 {
     s->upstreams = need_zeroed(config_count(doc, SECTION_UPSTREAM), sizeof *s->upstreams);
+    unsigned reading = counters_next_reading(counters);
     const struct config_section *section;
     for (size_t at = 0; (section = config_next(doc, SECTION_UPSTREAM, &at));) {
         struct upstream_settings *u = &s->upstreams[s->n_upstreams++];
         u->name = need_copy(section->name);
         u->counters = counters_of_upstream(counters, u->name);
+        u->reading = reading;
         u->connect_timeout = section->values[KEY_UPSTREAM_CONNECT_TIMEOUT].number;
         fill_uri(u, section, faults);
         config_policy(&u->policy, section, true);

@@ -55,18 +55,17 @@ check_needless(const struct config_section *s, const struct nbd_uri *u, struct f
     const char *unix_socket = u->address.kind == ADDRESS_UNIX ? "+unix" : "";
     const struct {
         enum config_key_id id;
-        bool key, parameter;
+        bool parameter;
     } keys[] = {
-        {KEY_UPSTREAM_TLS_CERTIFICATES, true, *u->tls_certificates},
-        {KEY_UPSTREAM_TLS_PSK_FILE, true, *u->tls_psk_file},
-        {KEY_UPSTREAM_TLS_HOSTNAME, true, *u->tls_hostname},
-        {KEY_UPSTREAM_TLS_VERIFY_PEER, !s->values[KEY_UPSTREAM_TLS_VERIFY_PEER].number,
-         u->tls_verify_peer >= 0},
-        {KEY_TLS_CIPHERS, true, false},
+        {KEY_UPSTREAM_TLS_CERTIFICATES, *u->tls_certificates},
+        {KEY_UPSTREAM_TLS_PSK_FILE, *u->tls_psk_file},
+        {KEY_UPSTREAM_TLS_HOSTNAME, *u->tls_hostname},
+        {KEY_UPSTREAM_TLS_VERIFY_PEER, u->tls_verify_peer >= 0},
+        {KEY_TLS_CIPHERS, false},
     };
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         struct tls_source key = tls_source_of(s, keys[i].id);
-        bool given = key.line && key.text && keys[i].key;
+        bool given = key.line && key.text;
         if (!given && !keys[i].parameter)
             continue;
         fault_at(faults, given ? key.line : uri_line(s),

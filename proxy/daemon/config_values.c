@@ -126,7 +126,7 @@ static enum digits
 read_number(const struct config_key *key, const char *text, uint64_t *number)
 {
     static const char *const bools[] = {"no", "yes", NULL};
-    struct range range;
+    struct range range = {0};
     enum digits result;
     switch (key->type) {
     case VALUE_TEXT: *number = 0; return DIGITS_OK;

@@ -16,7 +16,7 @@ struct entry {
 };
 
 struct counters {
-    unsigned refs;
+    unsigned refs, readings;
     struct entry *listeners, *upstreams;
 };
 
@@ -77,6 +77,12 @@ struct upstream_counters *
 counters_of_upstream(struct counters *c, const char *name)
 {
     return &find(&c->upstreams, name)->upstream;
+}
+
+unsigned
+counters_next_reading(struct counters *c)
+{
+    return ++c->readings;
 }
 
 unsigned

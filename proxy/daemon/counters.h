@@ -17,6 +17,9 @@ void counters_unref(struct counters *c);
 struct listener_counters *counters_of_listener(struct counters *c, const char *name);
 struct upstream_counters *counters_of_upstream(struct counters *c, const char *name);
 
+// 1, 2, 3, ...: for struct upstream_settings.
+unsigned counters_next_reading(struct counters *c);
+
 // Connections of all listeners, those that are gone included.
 unsigned counters_active(const struct counters *c);
 

@@ -12,6 +12,7 @@
 #include "workers.h"
 
 #include <errno.h>
+#include <export/lock.h>
 #include <export/registry.h>
 #include <io/dial.h>
 #include <session/scratch.h>
@@ -98,6 +99,16 @@ got_signal(struct signals *s, int number)
     }
 }
 
+// errno says why not.
+static bool
+can_lock(const char *path)
+{
+    struct export_lock l = lock_open(path, (struct bytes){0}, (struct bytes){0});
+    bool can = l.fd >= 0;
+    lock_close(&l);
+    return can;
+}
+
 static const char *
 usable_state_dir(const char *path)
 {
@@ -106,7 +117,7 @@ usable_state_dir(const char *path)
     if (!make_directories(path, 0700))
         log_warn("state-dir %s: cannot be made: %s; nothing will be measured from inside a request",
                  path, strerror(errno));
-    else if (access(path, R_OK | W_OK | X_OK) < 0)
+    else if (access(path, R_OK | W_OK | X_OK) < 0 || !can_lock(path))
         log_warn("state-dir %s: cannot be used: %s; nothing will be measured from inside a request",
                  path, strerror(errno));
     return path;

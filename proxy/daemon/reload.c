@@ -10,6 +10,7 @@
 #include "snapshot.h"
 
 #include <base/log.h>
+#include <session/health.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,14 +79,12 @@ change_log_level(const struct reload *r, const struct config *next, struct fault
     return level;
 }
 
-// That the last connect failed says nothing of another place.
 static void
-forget_failures(const struct config *old, const struct config *next)
+begin_upstreams(const struct config *old, const struct config *next)
 {
     for (unsigned i = 0; i < next->settings->n_upstreams; i++) {
         const struct upstream_settings *u = &next->settings->upstreams[i];
-        if (config_upstream_moved(&old->document, &next->document, u->name))
-            atomic_store(&u->counters->down, false);
+        upstream_begins(u, config_upstream_moved(&old->document, &next->document, u->name));
     }
 }
 
@@ -116,7 +115,7 @@ apply(struct reload *r, struct config *next, struct faults *f)
     config_changes(&r->config->document, &next->document, f, note_change, changes);
     r->listeners->max_connections =
         allowed_connections(next->max_connections, r->threads, next->settings->n_listeners);
-    forget_failures(r->config, next);
+    begin_upstreams(r->config, next);
     if (has_tls(next->settings))
         note_change(changes, "certificates and PSK files have been read anew");
     if (!workers_scratch(r->workers, next->settings))

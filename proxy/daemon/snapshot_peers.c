@@ -4,6 +4,7 @@
 #include "snapshot.h"
 
 #include <io/tls.h>
+#include <session/health.h>
 #include <stdio.h>
 
 static json_t *
@@ -12,7 +13,7 @@ upstream_json(const struct upstream_settings *u)
     return json_pack("{s:o, s:b, s:I, s:I, s:b}", "name", snapshot_text(u->name), "tls",
                      u->tls != NULL, "reached", (json_int_t)atomic_load(&u->counters->reached),
                      "failed", (json_int_t)atomic_load(&u->counters->failed), "down",
-                     (int)atomic_load(&u->counters->down));
+                     (int)upstream_is_down(u->counters));
 }
 
 json_t *

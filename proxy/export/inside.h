@@ -15,8 +15,8 @@ struct export
     struct registry *registry;
     struct export *next;
 
-    // Set when it is made; size and flags under both mutexes.
-    char upstream[64];
+    // Set when it is made; size and flags under both mutexes, upstream under the registry's.
+    char upstream[64];          // as the session that came last calls it: a reload may rename it
     struct bytes address, name; // owned
     uint64_t address_hash;
     uint64_t size;

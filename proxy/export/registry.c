@@ -107,7 +107,6 @@ export_new(struct registry *r, const struct export_key *key)
         return NULL;
     }
     e->address_hash = hash_bytes(HASH_BEGIN, e->address) | 1; // 0 means none
-    snprintf(e->upstream, sizeof e->upstream, "%s", key->upstream);
     e->size = key->size;
     e->flags = key->flags;
     zero_class_begin(&e->classes[0]);
@@ -169,6 +168,7 @@ export_open(struct registry *r, const struct export_key *key, nstime now)
         }
     }
     if (e) {
+        snprintf(e->upstream, sizeof e->upstream, "%s", key->upstream);
         if (e->size != key->size || e->flags != key->flags) {
             pthread_mutex_lock(&e->mutex);
             e->size = key->size;

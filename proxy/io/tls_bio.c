@@ -71,7 +71,6 @@ take(BIO *bio, const char *p, int n)
         p += some;
         left -= some;
     }
-    stream_dirty(t->user);
     return n;
 }
 

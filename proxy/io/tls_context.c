@@ -143,14 +143,14 @@ judge(int ok, X509_STORE_CTX *v)
 }
 
 // What was demanded of the peer when the session began is still demanded when it is resumed. Where
-// a file of ours has ended, the CA or the list of the revoked, a whole handshake judges.
+// a CA of ours has ended since, or a list of the revoked is due, a whole handshake judges.
 bool
 tls_still_valid(const struct tls_context *c, const SSL_SESSION *session)
 {
     X509 *x = SSL_SESSION_get0_peer((SSL_SESSION *)(uintptr_t)session);
     if (!c->verify_peer)
         return true;
-    if (c->report.not_after && time(NULL) >= c->report.not_after)
+    if (tls_ended_since(c, (time_t)SSL_SESSION_get_time(session)))
         return false;
     return x && X509_cmp_current_time(X509_get0_notAfter(x)) > 0 && is_allowed(c, x);
 }

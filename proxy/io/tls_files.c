@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Certificates, keys and lists from their directory, and what is to say of them before anybody has
-// come: do they belong together, do they verify, when do they end.
+// Certificates, keys and lists from their directory: are they there, do they belong together.
 #include "tls_inside.h"
 
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
-#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -125,103 +123,4 @@ tls_load_crl(struct tls_context *c, char *err, size_t errlen)
         return bad(p.text, "no usable revocation list in PEM form", err, errlen);
     X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(c->ssl), X509_V_FLAG_CRL_CHECK);
     return true;
-}
-
-// ---- the report
-
-static bool
-note_end(struct tls_context *c, const ASN1_TIME *end, const char *file)
-{
-    struct tm tm;
-    if (!end || ASN1_TIME_to_tm(end, &tm) != 1)
-        return false;
-    time_t when = timegm(&tm);
-    if (c->report.not_after && c->report.not_after <= when)
-        return true;
-    c->report.not_after = when;
-    snprintf(c->report.file, sizeof c->report.file, "%s", file);
-    return true;
-}
-
-static void
-note_own(struct tls_context *c)
-{
-    const char *file = c->is_client ? "client-cert.pem" : "server-cert.pem";
-    STACK_OF(X509) *chain = NULL;
-    note_end(c, X509_get0_notAfter(SSL_CTX_get0_certificate(c->ssl)), file);
-    SSL_CTX_get0_chain_certs(c->ssl, &chain);
-    for (int i = 0; i < sk_X509_num(chain); i++)
-        note_end(c, X509_get0_notAfter(sk_X509_value(chain, i)), file);
-}
-
-static void
-note_store(struct tls_context *c, X509_STORE *store)
-{
-    STACK_OF(X509_OBJECT) *objects = X509_STORE_get0_objects(store);
-    for (int i = 0; i < sk_X509_OBJECT_num(objects); i++) {
-        const X509_OBJECT *o = sk_X509_OBJECT_value(objects, i);
-        if (X509_OBJECT_get_type(o) == X509_LU_CRL)
-            note_end(c, X509_CRL_get0_nextUpdate(X509_OBJECT_get0_X509_CRL(o)), "ca-crl.pem");
-        else if (X509_OBJECT_get_type(o) == X509_LU_X509)
-            note_end(c, X509_get0_notAfter(X509_OBJECT_get0_X509(o)), "ca-cert.pem");
-    }
-}
-
-// Who signed a client's certificate only its server knows.
-static bool
-matters(const struct tls_context *c, int error)
-{
-    return !c->is_client || error == X509_V_ERR_CERT_HAS_EXPIRED ||
-           error == X509_V_ERR_CERT_NOT_YET_VALID;
-}
-
-// Would somebody who trusts our CA, or those of the system, trust us?
-static void
-verify_own(struct tls_context *c, X509_STORE *store)
-{
-    STACK_OF(X509) *chain = NULL;
-    X509_STORE_CTX *v = X509_STORE_CTX_new();
-    SSL_CTX_get0_chain_certs(c->ssl, &chain);
-    if (v && X509_STORE_CTX_init(v, store, SSL_CTX_get0_certificate(c->ssl), chain) == 1) {
-        X509_STORE_CTX_set_purpose(v, c->is_client ? X509_PURPOSE_SSL_CLIENT
-                                                   : X509_PURPOSE_SSL_SERVER);
-        X509_VERIFY_PARAM_set_flags(X509_STORE_CTX_get0_param(v), X509_V_FLAG_PARTIAL_CHAIN);
-        if (X509_verify_cert(v) != 1 && matters(c, X509_STORE_CTX_get_error(v)))
-            snprintf(c->report.warning, sizeof c->report.warning,
-                     "%s/%s-cert.pem does not verify with ca-cert.pem there, nor with the system's "
-                     "trust store: %s; peers will refuse it",
-                     c->directory, c->is_client ? "client" : "server",
-                     X509_verify_cert_error_string(X509_STORE_CTX_get_error(v)));
-    }
-    X509_STORE_CTX_free(v);
-}
-
-bool
-tls_report_fill(struct tls_context *c, char *err, size_t errlen)
-{
-    if (!c->directory)
-        return true;
-    note_store(c, SSL_CTX_get_cert_store(c->ssl));
-    if (!c->has_certificate)
-        return true;
-    note_own(c);
-    X509_STORE *store = X509_STORE_new();
-    struct path ca = path_of(c, "ca-cert.pem");
-    if (!store) {
-        snprintf(err, errlen, "out of memory for a certificate store");
-        return false;
-    }
-    if (is_there(ca.text))
-        X509_STORE_load_file(store, ca.text);
-    X509_STORE_set_default_paths(store);
-    verify_own(c, store);
-    X509_STORE_free(store);
-    ERR_clear_error();
-    return true;
-}
-
-void
-tls_report(const struct tls_context *c, struct tls_report *out)
-{
-    *out = c->report;
 }

@@ -69,7 +69,12 @@ bool tls_load_pair(struct tls_context *c, const char *side, bool required, char 
                    size_t errlen);
 bool tls_load_ca(struct tls_context *c, char *err, size_t errlen);
 bool tls_load_crl(struct tls_context *c, char *err, size_t errlen); // if there
+
+// ---- how long (tls_report.c)
+
 bool tls_report_fill(struct tls_context *c, char *err, size_t errlen);
+// Has a CA of ours ended since, or a list of the revoked come due?
+bool tls_ended_since(const struct tls_context *c, time_t when);
 
 // ---- names of peers (tls_names.c)
 

@@ -11,7 +11,9 @@
 #define READ_MOST (256u << 10)
 // And as many records: those that hold a byte or none cost as much time as longer ones.
 #define READ_RECORDS 256u
-// While the handshake lasts: the longest record.
+// While the handshake lasts: the longest record, and nothing behind what it has yet to look at, for
+// its turn may be long in coming when many ask. An end behind that is noticed afterwards: a step
+// leaves nothing unread unless it is the last.
 #define HANDSHAKE_WANT (16u << 10)
 
 size_t
@@ -102,7 +104,7 @@ tls_receive(struct tls *t)
     if (s->error || s->at_eof)
         raw->want = 0;
     else if (!t->up)
-        raw->want = HANDSHAKE_WANT;
+        raw->want = tls_undecrypted(t) ? 0 : HANDSHAKE_WANT;
     else if (t->more)
         raw->want = 0;
     else

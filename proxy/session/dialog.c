@@ -3,6 +3,7 @@
 
 #include "words.h"
 #include <base/text.h>
+#include <session/health.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +33,8 @@ fail(struct dialog *d, const char *what, enum dialog_end how)
     // In TLS 1.3 a server's judgement on our certificate comes after we have greeted it.
     if (!greeted || insecure) {
         atomic_fetch_add(&counters->failed, 1);
-        atomic_store(&counters->down, true);
+        upstream_note(d->upstream,
+                      insecure || d->securing ? UPSTREAM_INSECURE : UPSTREAM_UNREACHED);
     }
     close_all(d, STREAM_ABORT);
     char text[ADDRESS_TEXT + 2 * TLS_TEXT], address[ADDRESS_TEXT];
@@ -67,7 +69,7 @@ greeted(struct dialog *d)
     timer_cancel(d->ring, &d->timer);
     d->open = true;
     atomic_fetch_add(&d->upstream->counters->reached, 1);
-    atomic_store(&d->upstream->counters->down, false);
+    upstream_note(d->upstream, UPSTREAM_FINE);
     d->handler->ready(d->ctx);
 }
 

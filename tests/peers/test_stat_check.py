@@ -101,6 +101,23 @@ def test_upstream_that_has_moved(stage, model):
     check(s.proxy, 0)
 
 
+def test_upstream_whose_tls_is_repaired(stage, world, folder):
+    """Files are read anew by a reload, so what was wrong with the old ones is forgotten."""
+    path = world.directory(path=os.path.join(folder, "trust"), ca=world.foreign)
+    s = stage(overrides={"tls": world.serving}, watch=False, **world.upstream(tls_certificates=path))
+    c = s.client()
+    c.greet()
+    assert c.final(wire.GO, wire.info_data("")) == wire.ERR_PLATFORM
+    check(s.proxy, 2, "the last connect to upstream main failed")
+    world.directory(path=path, ca=world.ours)
+    s.proxy.stat("reload")
+    check(s.proxy, 0)
+    assert c.final(wire.GO, wire.info_data("")) == wire.ERR_PLATFORM  # with what it began with
+    check(s.proxy, 0)
+    s.client().start()
+    check(s.proxy, 0)
+
+
 def test_all_reasons_in_one_line(stage, world, folder):
     one = world.ours.issue("dated", usage="server", days=2)
     path = world.directory(path=os.path.join(folder, "dated"), ca=world.ours, server=one)

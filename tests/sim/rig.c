@@ -2,6 +2,7 @@
 #include "rig.h"
 
 #include "session.h"
+#include <session/health.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -308,7 +309,7 @@ check_upstream(const struct sim_upstream *u, struct upstream_counters *n)
     uint64_t reached = atomic_load(&n->reached);
     expect(reached <= u->connections, "upstream was reached %llu times, it says",
            (unsigned long long)reached);
-    expect(!atomic_load(&n->down) || atomic_load(&n->failed), "down, and it never failed");
+    expect(!upstream_is_down(n) || atomic_load(&n->failed), "down, and it never failed");
 }
 
 static void

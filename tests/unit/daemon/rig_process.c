@@ -105,6 +105,8 @@ process_end(void)
     unlink(config_path);
     snprintf(path, sizeof path, "%s/run", dir);
     rmdir(path);
+    snprintf(path, sizeof path, "%s/state/locks", dir);
+    unlink(path);
     snprintf(path, sizeof path, "%s/state", dir);
     rmdir(path);
     cr_expect_eq(rmdir(dir), 0, "something was left behind in %s", dir);

@@ -59,13 +59,46 @@ Test(changes, of_each_kind_of_section)
                 "[upstream storage] fast-zero: measure -> never\n");
     expect_told(GOOD "[export \"\"]\nupstream = storage\n",
                 GOOD "[export \"\"]\nupstream = storage\nread-only = yes\n",
-                "[export] read-only: no -> yes\n");
+                "[export] read-only: as its upstream -> yes\n");
     expect_told(GOOD "[listen b]\naddress = [::1]:1\n[listen c]\naddress = [::1]:2\n",
                 GOOD "[listen c]\naddress = [::1]:3\nsocket-mode = 0640\n[listen d]\n",
                 "[listen c] address: [::1]:2 -> [::1]:3\n"
                 "[listen c] socket-mode: 0600 -> 0640\n"
                 "[listen d]: new\n"
                 "[listen b]: gone; connections that it has stay\n");
+}
+
+// Each with its own counterpart, wherever that stood.
+Test(changes, exports_of_one_name)
+{
+#define AT(listen, more) "[export a]\nlisten = " listen "\nupstream = storage\n" more
+    expect_told(GOOD AT("x", "") AT("y", "read-only = yes\n"),
+                GOOD AT("y", "read-only = yes\n") AT("x", ""), "");
+    expect_told(GOOD AT("x", "") AT("y", "max-zero = 1M\n"),
+                GOOD AT("x", "") AT("y", "max-zero = 2M\n"),
+                "[export a] (listen = y, upstream = storage) max-zero: 1M -> 2M\n");
+    expect_told(
+        GOOD AT("x", "") AT("y", ""), GOOD AT("y", ""),
+        "[export a] (listen = x, upstream = storage): gone; connections that it has stay\n");
+    expect_told(GOOD AT("y", ""), GOOD AT("x", "") AT("y", ""),
+                "[export a] (listen = x, upstream = storage): new\n");
+    expect_told(GOOD AT("x", "") AT("y", ""), GOOD AT("x", "") AT("z", ""),
+                "[export a] (listen = z, upstream = storage) listen: y -> z\n");
+    expect_told(GOOD "[export a]\nname = b\n[export a]\nname = c\n",
+                GOOD "[export a]\nname = c\n[export a]\nname = b\nread-only = yes\n",
+                "[export a] (name = b) read-only: as its upstream -> yes\n");
+}
+
+// What an export says itself is no longer its upstream's to say, the default no less than others.
+Test(changes, what_an_export_has_from_its_upstream)
+{
+    expect_told(GOOD "[export a]\n", GOOD "[export a]\nfast-zero = measure\n",
+                "[export a] fast-zero: as its upstream -> measure\n");
+    expect_told(GOOD "[export a]\nread-only = no\n", GOOD "[export a]\n",
+                "[export a] read-only: no -> as its upstream\n");
+    expect_told(GOOD "[export a]\nread-only = no\n", GOOD "[export a]\nread-only =  no\n", "");
+    expect_told(GOOD "[export a]\n", GOOD "[export a]\ndescription = x\nscratch = 0:64M\n",
+                "[export a] scratch: nothing -> 0:64M\n[export a] description: nothing -> x\n");
 }
 
 Test(changes, no_odd_byte_is_told)

@@ -315,7 +315,7 @@ Test(config, not_yet_supported)
 
 Test(config, defaults_that_are_written_out_are_fine)
 {
-    expect_fine(GOOD "tls-certificates =\ntls-psk-file =\ntls-hostname =\ntls-verify-peer = yes\n"
+    expect_fine(GOOD "tls-certificates =\ntls-psk-file =\ntls-hostname =\n"
                      "reconnect-timeout = 0s\nscratch =\nwrite-zeroes = pass\n"
                      "[proxy]\nmetrics-listen =\n");
     expect_fine(GOOD "reconnect-timeout = 0\n");

@@ -171,5 +171,6 @@ Test(config_tls, tls_of_a_plaintext_upstream_is_a_fault)
     expect_only_fault(upstream("nbd://a?tls-verify-peer=1"), 5, wanted);
     expect_only_fault(upstream("nbd://alice@a"), 5, "alice@ has no effect");
     expect_only_fault(upstream("nbd+unix:///?socket=/s&tls-hostname=b"), 5, "nbds+unix://");
-    expect_fine(upstream("nbd://a", "tls-verify-peer = yes\ntls-certificates =\ntls-ciphers =\n"));
+    expect_only_fault(upstream("nbd://a", "tls-verify-peer = yes\n"), 6, wanted);
+    expect_fine(upstream("nbd://a", "tls-certificates =\ntls-ciphers =\n"));
 }

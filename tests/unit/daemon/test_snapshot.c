@@ -5,6 +5,7 @@
 #include "snapshot.h"
 
 #include <criterion/criterion.h>
+#include <session/health.h>
 #include <stdlib.h>
 #include <string.h>
 #include <wire/nbd.h>
@@ -119,7 +120,7 @@ take_snapshot(void)
     atomic_store(&counters->refused, 4);
     atomic_store(&config->settings->upstreams[0].counters->reached, 12);
     atomic_store(&config->settings->upstreams[1].counters->failed, 13);
-    atomic_store(&config->settings->upstreams[1].counters->down, true);
+    upstream_note(&config->settings->upstreams[1], UPSTREAM_UNREACHED);
     struct snapshot s = {.unix_now = 1700000000,
                          .ring_now = NOW,
                          .started = NOW - 600 * NS_PER_SEC,

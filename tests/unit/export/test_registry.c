@@ -60,6 +60,34 @@ find_slow(struct export *e)
                       false, NOW);
 }
 
+static void
+note_upstream(void *ctx, const struct export_description *d)
+{
+    snprintf(ctx, sizeof d->upstream, "%s", d->upstream);
+}
+
+// A reload may rename it; what was learnt stays.
+Test(registry, the_name_of_an_upstream_is_the_latest)
+{
+    char name[64] = "";
+    struct registry *r = registry_new(dir, 1);
+    struct export_key key = {.upstream = "a",
+                             .address = bytes_str("127.0.0.1:10809"),
+                             .name = bytes_str("disk"),
+                             .size = SIZE};
+    struct export *before = export_open(r, &key, NOW);
+    registry_describe(r, NOW, note_upstream, name);
+    cr_assert_str_eq(name, "a");
+    key.upstream = "b";
+    struct export *after = export_open(r, &key, NOW);
+    cr_assert_eq(before, after);
+    registry_describe(r, NOW, note_upstream, name);
+    cr_assert_str_eq(name, "b");
+    export_close(before, false);
+    export_close(after, false);
+    registry_free(r);
+}
+
 Test(registry, connections_share_verdicts)
 {
     struct registry *r = registry_new(dir, 2);

@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <openssl/pem.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -191,6 +192,83 @@ Test(tls_files, the_report_names_what_ends_first)
     pki_free(&soon);
     r = report_of(server_from(&(struct tls_server){.psk_file = pki.psk}));
     cr_assert_eq(r.not_after, 0);
+}
+
+static struct identity
+ca_until(const char *cn, long to)
+{
+    return pki_make(&(struct wish){.cn = cn, .is_ca = true, .from = -9 * DAY, .to = to});
+}
+
+// One CA of several may end, and lie there ever after: who judges has another.
+Test(tls_files, the_report_is_of_the_last_ca)
+{
+    struct identity old = ca_until("old", -DAY), soon = ca_until("soon", 2 * DAY);
+    pki_append_cert(pki.dir, "ca-cert.pem", &old);
+    struct tls_report r = report_of(server_new(pki.dir, true));
+    cr_assert_gt(r.not_after, time(NULL) + 300 * DAY);
+    cr_assert_str_eq(r.warning, "");
+    pki_write_cert(dir, "ca-cert.pem", &old);
+    r = report_of(client_new(dir, "localhost"));
+    expect_end(&r, "ca-cert.pem", -DAY);
+    pki_append_cert(dir, "ca-cert.pem", &soon);
+    r = report_of(client_new(dir, "localhost"));
+    expect_end(&r, "ca-cert.pem", 2 * DAY);
+    pki_free(&old);
+    pki_free(&soon);
+}
+
+// What lies behind our certificate ends with it as far as peers need it; the rest is nothing.
+Test(tls_files, the_report_is_of_the_chain_that_peers_find)
+{
+    struct identity old = ca_until("old", -DAY), soon = ca_until("soon", 2 * DAY);
+    struct identity own =
+        pki_make(&(struct wish){.cn = "x", .san = "DNS:x", .issuer = &soon, .to = 9 * DAY});
+    pki_append_cert(pki.dir, "server-cert.pem", &old);
+    struct tls_report r = report_of(server_new(pki.dir, false));
+    cr_assert_gt(r.not_after, time(NULL) + 300 * DAY);
+    cr_assert_str_eq(r.warning, "");
+    pki_write_cert(dir, "server-cert.pem", &own);
+    pki_write_key(dir, "server-key.pem", &own);
+    pki_write_cert(dir, "ca-cert.pem", &pki.ca);
+    pki_append_cert(dir, "ca-cert.pem", &soon);
+    r = report_of(server_new(dir, true));
+    expect_end(&r, "ca-cert.pem", 2 * DAY);
+    pki_free(&old);
+    pki_free(&soon);
+    pki_free(&own);
+}
+
+static void
+append_crl(const struct identity *ca, long due)
+{
+    char command[400], other[80];
+    pki_dir(other, "list");
+    pki_write_crl(other, ca, 0, due);
+    snprintf(command, sizeof command, "cat %s/ca-crl.pem >> %s/ca-crl.pem", other, pki.dir);
+    cr_assert_eq(system(command), 0);
+    snprintf(command, sizeof command, "rm -r %s", other);
+    cr_assert_eq(system(command), 0);
+}
+
+// The newest of each CA; of one that has ended nobody will make another.
+Test(tls_files, the_report_is_of_the_newest_lists)
+{
+    struct identity old = ca_until("old", -DAY), other = ca_until("other", 90 * DAY);
+    pki_append_cert(pki.dir, "ca-cert.pem", &old);
+    pki_append_cert(pki.dir, "ca-cert.pem", &other);
+    pki_write_crl(pki.dir, &pki.ca, 0, -3 * DAY);
+    append_crl(&pki.ca, 8 * DAY);
+    append_crl(&old, -2 * DAY);
+    append_crl(&other, 30 * DAY);
+    struct tls_report r = report_of(server_new(pki.dir, true));
+    expect_end(&r, "ca-crl.pem", 8 * DAY);
+    append_crl(&pki.ca, 20 * DAY);
+    append_crl(&pki.ca, 10 * DAY);
+    r = report_of(server_new(pki.dir, true));
+    expect_end(&r, "ca-crl.pem", 20 * DAY);
+    pki_free(&old);
+    pki_free(&other);
 }
 
 // What peers would refuse is not wrong enough to stop, but said.

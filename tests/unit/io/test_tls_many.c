@@ -265,6 +265,70 @@ Test(tls_many, a_hello_without_end_gets_little_memory)
     close_users(BLOATED);
 }
 
+// All ask for a slow signature at once; each second one pours what comes to its mind behind its
+// hello, the others end their sending there.
+#define FLOOD 300u
+
+static void
+flood_begin(SSL_CTX *ctx)
+{
+    for (unsigned i = 0; i < FLOOD; i++) {
+        fd_blocking(peer_fd[i], false);
+        SSL *ssl = SSL_new(ctx);
+        SSL_set_fd(ssl, peer_fd[i]);
+        SSL_connect(ssl);
+        SSL_free(ssl);
+        if (i % 2)
+            shutdown(peer_fd[i], SHUT_WR);
+    }
+}
+
+static void
+flood_pour(void)
+{
+    static const uint8_t junk[64 << 10];
+    for (unsigned i = 0; i < FLOOD; i += 2)
+        while (send(peer_fd[i], junk, sizeof junk, MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
+            ;
+}
+
+static unsigned
+flood_left(void)
+{
+    unsigned left = 0;
+    for (unsigned i = 0; i < FLOOD; i++)
+        left += !users[i].error;
+    return left;
+}
+
+Test(tls_many, who_waits_for_his_handshake_gets_little_memory)
+{
+    struct identity slow = pki_make(
+        &(struct wish){.cn = "slow", .san = "DNS:localhost", .issuer = &pki.ca, .rsa_bits = 3072});
+    pki_write_cert(pki.dir, "server-cert.pem", &slow);
+    pki_write_key(pki.dir, "server-key.pem", &slow);
+    pki_free(&slow);
+    context = server_new(pki.dir, false);
+    open_users(FLOOD);
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    flood_begin(ctx);
+    SSL_CTX_free(ctx);
+    size_t most = 0;
+    nstime limit = ring_clock(rig.ring) + 30 * NS_PER_SEC;
+    for (unsigned round = 0; flood_left() && ring_clock(rig.ring) < limit; round++) {
+        flood_pour();
+        rig_run_for(&rig, 5 * NS_PER_MS);
+        cr_assert(round || flood_left() > FLOOD / 2, "nobody waits: the test is too weak");
+        most = ring_memory(rig.ring) > most ? ring_memory(rig.ring) : most;
+    }
+    cr_log_info("%zu bytes each at most", most / FLOOD);
+    cr_assert_leq(most / FLOOD, 140u << 10); // a buffer of the pool, once filled
+    cr_assert_eq(flood_left(), 0);
+    for (unsigned i = 1; i < FLOOD; i += 2)
+        cr_assert_eq(users[i].error, -ECONNRESET, "%d", users[i].error);
+    close_users(FLOOD);
+}
+
 Test(tls_many, a_hello_of_sixteen_mebibytes_is_refused_at_once)
 {
     context = server_new(pki.dir, false);

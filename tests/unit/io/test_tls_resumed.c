@@ -127,6 +127,43 @@ Test(tls_resumed, ticket_whose_certificate_has_expired_meanwhile)
     pki_free(&i);
 }
 
+// A CA that had ended before has vouched for nobody who holds a ticket.
+Test(tls_resumed, one_of_several_cas_has_ended)
+{
+    struct identity old =
+        pki_make(&(struct wish){.cn = "old", .is_ca = true, .from = -9 * DAY, .to = -DAY});
+    pki_append_cert(pki.dir, "ca-cert.pem", &old);
+    struct tls_context *c = strict();
+    visit(c, &pki.alice, TLS1_3_VERSION);
+    cr_assert_eq(user.error, 0, "%s", user.why);
+    visit(c, NULL, TLS1_3_VERSION);
+    cr_assert_eq(user.error, 0, "%s", user.why);
+    cr_assert(user.resumed);
+    tls_unref(c);
+    pki_free(&old);
+}
+
+Test(tls_resumed, ticket_whose_ca_has_ended_meanwhile)
+{
+    struct identity ca =
+        pki_make(&(struct wish){.cn = "brief", .is_ca = true, .from = -DAY, .to = 2});
+    struct identity i = pki_make(&(struct wish){.cn = "x", .issuer = &ca});
+    pki_append_cert(pki.dir, "ca-cert.pem", &ca);
+    struct tls_context *c = strict();
+    visit(c, &i, TLS1_3_VERSION);
+    cr_assert_eq(user.error, 0, "%s", user.why);
+    sleep(3);
+    visit(c, NULL, TLS1_3_VERSION);
+    cr_assert(strstr(user.why, "showed no certificate"), "%s", user.why);
+    visit(c, &pki.alice, TLS1_3_VERSION);
+    cr_assert_eq(user.error, 0, "%s", user.why);
+    visit(c, NULL, TLS1_3_VERSION);
+    cr_assert(user.resumed, "what began after that end stands");
+    tls_unref(c);
+    pki_free(&i);
+    pki_free(&ca);
+}
+
 // ---- upstreams: it is we who resume
 
 // A server that keeps the keys of its tickets from one connection to the next.

@@ -50,8 +50,8 @@ void tls_unref(struct tls_context *c); // NULL is fine
 
 // What is right today and may still be trouble.
 struct tls_report {
-    time_t not_after;       // when the first of our own files ends (certificate, CA, next CRL due);
-                            // 0: none has an end
+    time_t not_after;       // when the first of our own files fails us: no CA is left in it, a CA's
+                            // list is due, our certificate or one that it needs ends; 0: never
     char file[128];         // that one, without directory
     char warning[TLS_TEXT]; // why peers may refuse our certificate; "" if they should not
 };

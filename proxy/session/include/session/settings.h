@@ -25,7 +25,7 @@ struct policy {
 struct upstream_counters {
     atomic_ullong reached; // greeted us, over TLS where that was asked for
     atomic_ullong failed;  // could not be reached, or did not
-    atomic_bool down;      // the last that was tried failed
+    atomic_uint health;    // how the last try went: session/health.h
 };
 
 // A range that may be overwritten at any time, for measuring.
@@ -38,6 +38,7 @@ struct scratch_settings {
 
 struct upstream_settings {
     struct upstream_counters *counters;
+    unsigned reading; // of the configuration: each has a number, the next a higher one
     char *name;
     struct nbd_uri uri;
     struct tls_context *tls; // a reference; NULL: plaintext
