@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -102,6 +103,19 @@ restore_one(struct registry *r, int dir, const char *path, const char *name, nst
     free(memory);
 }
 
+// verdict-HASH.json.PID, of a process that was killed while it wrote.
+static void
+remove_if_orphaned(int dir, const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    char *end;
+    if (strncmp(name, "verdict-", 8) != 0 || !dot || dot - name < 5 || strncmp(dot - 5, ".json", 5))
+        return;
+    long pid = strtol(dot + 1, &end, 10);
+    if (pid > 0 && !*end && kill((pid_t)pid, 0) < 0 && errno == ESRCH)
+        (void)unlinkat(dir, name, 0);
+}
+
 void
 state_restore(struct registry *r, const char *path, nstime now)
 {
@@ -109,11 +123,13 @@ state_restore(struct registry *r, const char *path, nstime now)
     unsigned n = 0;
     if (!d)
         return; // that it cannot be used has been said
-    for (struct dirent *e; (e = readdir(d)) && n < FILES_MOST;)
+    for (struct dirent *e; (e = readdir(d)) && n < FILES_MOST;) {
+        remove_if_orphaned(dirfd(d), e->d_name);
         if (is_ours(e->d_name)) {
             restore_one(r, dirfd(d), path, e->d_name, now);
             n++;
         }
+    }
     if (n == FILES_MOST)
         log_warn("state-dir: %s has more than %d files of verdicts: the rest is left alone", path,
                  FILES_MOST);
@@ -136,6 +152,7 @@ struct state_keeper {
     pthread_mutex_t mutex;
     pthread_cond_t wake;
     bool stop;
+    int trouble; // errno of what was told last; 0: all is saved
 };
 
 static void
@@ -199,10 +216,25 @@ remove_file(const char *dir, const char *name)
     return gone;
 }
 
+// Told when it begins, changes, and ends: it is tried every few seconds.
+static void
+tell(struct state_keeper *k, unsigned failed, int error)
+{
+    if (failed && error != k->trouble)
+        log_warn(
+            "state-dir: %s: verdicts of %u exports cannot be saved: %s; until they can they last "
+            "as long as this process",
+            k->dir, failed, strerror(error));
+    else if (!failed && k->trouble)
+        log_info("state-dir: %s: verdicts are saved again", k->dir);
+    k->trouble = failed ? error : 0;
+}
+
 // Returns how many could not be saved.
 static unsigned
-write_saves(const char *dir, struct save *list)
+write_saves(struct state_keeper *k, struct save *list)
 {
+    const char *dir = k->dir;
     unsigned failed = 0;
     int error = 0;
     while (list) {
@@ -215,10 +247,7 @@ write_saves(const char *dir, struct save *list)
         free(s->text);
         free(s);
     }
-    if (failed)
-        log_warn("state-dir: %s: verdicts of %u exports cannot be saved: %s; they last as long as "
-                 "this process",
-                 dir, failed, strerror(error));
+    tell(k, failed, error);
     return failed;
 }
 
@@ -232,7 +261,7 @@ save_changes(struct state_keeper *k)
     uint64_t changes = registry_save(k->registry, k->changes, now, gather, &list);
     if (!list)
         return;
-    unsigned failed = write_saves(k->dir, list);
+    unsigned failed = write_saves(k, list);
     atomic_store(&counts.unsaved, failed);
     if (!failed)
         k->changes = changes;

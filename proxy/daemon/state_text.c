@@ -149,9 +149,9 @@ static const char *
 take(const json_t *j, struct export_state *s, int64_t *saved, uint8_t *memory, size_t half)
 {
     const json_t *size = json_object_get(j, "size"), *flags = json_object_get(j, "flags");
-    if (!json_is_integer(json_object_get(j, "saved")))
-        return "saved";
     *saved = json_integer_value(json_object_get(j, "saved"));
+    if (!json_is_integer(json_object_get(j, "saved")) || *saved < 0)
+        return "saved";
     if (!unhex(json_object_get(j, "address"), memory, &s->address))
         return "address";
     if (!unhex(json_object_get(j, "export"), memory + half, &s->name))
