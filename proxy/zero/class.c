@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define FAST_AGREEING 2u                // one FAST may be an accident; two make a verdict
+#define DEAR_AGREEING 2u                // so may be zeroes that cost more than writing
 #define AFTER_ERROR   (30 * NS_PER_MIN) // no probe after one that met an error
 #define HOUR          (60 * NS_PER_MIN)
 #define FLUSH_EVERY   NS_PER_MIN
@@ -111,7 +112,9 @@ zero_class_wants_teaching(struct zero_class *c, const struct zero_rules *r, uint
                           nstime now)
 {
     class_settle(c, now);
-    return r->policy == ZERO_MEASURE && c->verdict == ZERO_UNKNOWN && may_probe(c, r, length, now);
+    bool doubtful = r->cheapest && c->dear && c->dear < DEAR_AGREEING;
+    return r->policy == ZERO_MEASURE && (c->verdict == ZERO_UNKNOWN || doubtful) &&
+           may_probe(c, r, length, now);
 }
 
 bool
@@ -123,7 +126,8 @@ zero_class_write_is_cheaper(struct zero_class *c, const struct zero_rules *r, ui
     if (cell && cell->write > 0) // measured at this very size
         return zero_model_write_is_cheaper(
             &(struct zero_model){.write.a = cell->write, .zero.a = cell->zero}, length, 0);
-    return c->has_model && zero_model_write_is_cheaper(&c->model, length, r->max_zero);
+    return c->has_model && c->dear >= DEAR_AGREEING &&
+           zero_model_write_is_cheaper(&c->model, length, r->max_zero);
 }
 
 void
@@ -131,6 +135,16 @@ zero_class_probe_begins(struct zero_class *c, nstime now)
 {
     c->probes[c->next_probe] = now ? now : 1; // 0 is "none"
     c->next_probe = (c->next_probe + 1) % ZERO_PROBES_AN_HOUR;
+}
+
+// Of requests as long as one that carries a probe, in one piece.
+static void
+weigh(struct zero_class *c, const struct zero_finding *f)
+{
+    if (!f->has_model)
+        return;
+    bool dear = zero_model_write_is_cheaper(&f->model, ZERO_PROBE_FROM, 0);
+    c->dear = dear ? c->dear + 1 : 0;
 }
 
 static void
@@ -167,6 +181,7 @@ zero_class_learn(struct zero_class *c, const struct zero_rules *r, const struct 
                  nstime now)
 {
     class_settle(c, now);
+    weigh(c, f);
     if (f->error)
         c->no_probe_before = now + AFTER_ERROR;
     else if (f->verdict == ZERO_SLOW)
@@ -194,6 +209,7 @@ zero_class_borrow(struct zero_class *c, const struct zero_class *from)
     c->model = from->model;
     c->samples = from->samples;
     c->agreeing = from->agreeing;
+    c->dear = from->dear;
     c->refuse_for = from->refuse_for;
     c->next_flush = from->next_flush;
     watch_begin(c);
@@ -207,6 +223,8 @@ zero_class_traffic(struct zero_class *c, enum traffic_says says, const struct ze
     class_settle(c, now);
     if (says == TRAFFIC_SLOW && c->verdict != ZERO_SLOW) {
         struct zero_finding f = {.has_model = true, .model = *model, .samples = samples};
+        weigh(c, &f);
+        c->dear *= DEAR_AGREEING; // it rests on many operations
         learn_slow(c, &f, ZERO_FROM_TRAFFIC, now);
     } else if (says == TRAFFIC_NOT_FAST && c->verdict == ZERO_FAST) {
         class_doubt(c);

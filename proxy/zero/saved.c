@@ -46,6 +46,7 @@ zero_class_restore(struct zero_class *c, const struct zero_saved *s, nstime ago,
     c->has_model = s->has_model;
     c->model = s->model;
     c->samples = s->samples;
+    c->dear = s->has_model && zero_model_write_is_cheaper(&s->model, ZERO_PROBE_FROM, 0);
     if (s->slow && ago < s->slow_left) {
         nstime age = s->slow_age + ago;
         c->verdict = ZERO_SLOW;

@@ -287,15 +287,24 @@ Test(class, names)
 
 Test(class, writing_is_cheaper_only_where_both_are_known)
 {
-    static const struct zero_rules r = {
-        .policy = ZERO_MEASURE, .ratio = 0.30, .max_zero = 32u << 20};
+    static const struct zero_rules r = {.policy = ZERO_MEASURE,
+                                        .ratio = 0.30,
+                                        .probe = true,
+                                        .cheapest = true,
+                                        .max_zero = 32u << 20};
     struct zero_finding f = {
         .verdict = ZERO_SLOW, .has_model = true, .model = {{1e5, 1}, {1e5, 9}, 9}, .samples = 9};
     zero_class_begin(&c);
     cr_assert_not(zero_class_write_is_cheaper(&c, &r, 16u << 20, 1));
     zero_class_learn(&c, &r, &f, 1);
+    cr_assert_not(zero_class_write_is_cheaper(&c, &r, 16u << 20, 1), "once may be an accident");
+    cr_assert(zero_class_wants_teaching(&c, &r, 16u << 20, 1));
+    cr_assert_not(zero_class_wants_teaching(&c, &rules, 16u << 20, 1),
+                  "who passes them needs no more");
+    zero_class_learn(&c, &r, &f, 1);
     cr_assert(zero_class_write_is_cheaper(&c, &r, 16u << 20, 1));
     cr_assert(zero_class_write_is_cheaper(&c, &r, 64u << 10, 1));
+    cr_assert_not(zero_class_wants_teaching(&c, &r, 16u << 20, 1));
     f.model.zero.b = 1.1; // hardly: not worth it
     zero_class_learn(&c, &r, &f, 1);
     cr_assert_not(zero_class_write_is_cheaper(&c, &r, 16u << 20, 1));
@@ -315,6 +324,7 @@ Test(class, a_size_that_was_sampled_knows_best_what_is_cheaper)
     c.cells[16 - ZERO_CELL_SMALLEST].write = 2e6;
     c.cells[16 - ZERO_CELL_SMALLEST].verdict = ZERO_SLOW;
     c.cells[16 - ZERO_CELL_SMALLEST].until = NS_PER_MIN;
+    zero_class_learn(&c, &r, &f, 1);
     zero_class_learn(&c, &r, &f, 1);
     cr_assert_not(zero_class_write_is_cheaper(&c, &r, 64u << 10, 1));
     cr_assert(zero_class_write_is_cheaper(&c, &r, 128u << 10, 1));

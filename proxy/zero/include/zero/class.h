@@ -76,6 +76,7 @@ struct zero_class {
     bool has_model;
     unsigned samples;
     unsigned agreeing;                  // FAST findings in a row (two make a verdict)
+    unsigned dear; // findings in a row by which writing costs less than zeroing (two are believed)
     nstime probes[ZERO_PROBES_AN_HOUR]; // when the last ones began (0: none)
     unsigned next_probe;
     nstime no_probe_before; // after an errored one
