@@ -187,12 +187,27 @@ probe_compare(const struct probe *p, unsigned level, struct probe_contrast *k)
     return true;
 }
 
+static bool
+level_gains(const struct probe *p, unsigned level, struct probe_contrast *k)
+{
+    return level >= FAST_LEVEL && probe_compare(p, level, k) && k->gain;
+}
+
 bool
 probe_level_fast(const struct probe *p, unsigned level)
 {
     struct probe_contrast k;
-    return level >= FAST_LEVEL && probe_compare(p, level, &k) && k.gain &&
-           against_fast(p, &k, p->rules.ratio) == PROBE_WHY_NOTHING;
+    return level_gains(p, level, &k) && against_fast(p, &k, p->rules.ratio) == PROBE_WHY_NOTHING;
+}
+
+bool
+probe_level_leans_fast(const struct probe *p, unsigned level)
+{
+    struct probe_contrast k;
+    if (!level_gains(p, level, &k))
+        return false;
+    k.s_high = k.s;
+    return against_fast(p, &k, p->rules.ratio) == PROBE_WHY_NOTHING;
 }
 
 uint32_t

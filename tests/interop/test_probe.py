@@ -178,7 +178,7 @@ def test_probe_agrees_with_the_daemon(servers, start_proxy):
 KEYS = {"version", "uri", "mode", "export", "fast_zero_ratio", "range", "verdicts", "classes", "altered", "error"}
 VERDICT = {"no_hole": bool, "bytes_from": int, "bytes_to": int, "verdict": str, "source": str, "age_s": int,
            "ratio": float, "samples": int}
-CLASS = {"no_hole": bool, "verdict": str, "why": str, "time_ms": int, "decided_ms": float, "runs": int,
+CLASS = {"no_hole": bool, "verdict": str, "why": str, "time_ms": int, "decided_ms": float, "runs": int, "votes": dict,
          "bytes": int, "model": dict, "fit": dict, "levels": list, "sizes": list}
 LEVEL = {"size": int, "samples": int, "write_us": float, "write_flush_us": float, "zero_us": float,
          "zero_flush_us": float}
@@ -239,7 +239,8 @@ def test_probe_speaks_every_format(model, kind):
 @pytest.mark.parametrize("options", MODES.values(), ids=MODES.keys())
 def test_probe_keeps_to_what_the_server_takes(model, options):
     """In pieces where a chunk is longer than one message may be, and each piece where it belongs."""
-    upstream = model(Costs, size=48 * MIB, block_size=(512, 4096, MIB), has_structured=True, **QUICK)
+    # Room for another chunk of 16 MiB where the first one was disturbed.
+    upstream = model(Costs, size=80 * MIB, block_size=(512, 4096, MIB), has_structured=True, **QUICK)
     upstream.disk[:] = pattern(upstream.size)
     done = probe(upstream.uri, *options, "--max-zero", "2M", "--no-hole", "no")
     assert len(done.one()["levels"]) == 4

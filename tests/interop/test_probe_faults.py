@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """nbdzero-probe where something is wrong, or goes wrong in its middle: nothing is lost silently."""
+import json
 import os
 import pty
 import re
@@ -103,9 +104,22 @@ def test_probe_needs_gnuplot_before_it_begins(model, folder):
 
 def test_probe_plot_cannot_be_written(model):
     upstream = model(Costs, write_ms=(0.0, 0.1), zero_ms=(0.0, 0.1))
-    done = probe(upstream.uri, "--scratch", "0:4M", "--plot", "/nowhere/x.svg", code=1)
-    assert "/nowhere/x.svg: No such file" in done.err
-    assert len(done.json["classes"]) == 2, "what was measured is not lost"
+    done = run("--scratch", "0:4M", "--plot", "/nowhere/x.svg", upstream.uri)
+    assert done.returncode == 1 and "/nowhere/x.svg: No such file" in done.stderr
+    assert not upstream.requests(), "measured, and then it could not be kept"
+
+
+def test_probe_plot_goes_wrong_in_the_end(model, folder):
+    """A gnuplot that knows its version, and no more: what was measured is not lost."""
+    program = os.path.join(folder, "gnuplot")
+    with open(program, "w", encoding="ascii") as f:
+        f.write("#!/bin/sh\n[ \"$2\" = --version ]\n")
+    os.chmod(program, 0o755)
+    upstream = model(Costs, write_ms=(0.0, 0.1), zero_ms=(0.0, 0.1))
+    done = run("--scratch", "0:4M", "--json", "--plot", f"{folder}/x.svg", upstream.uri,
+               env={**os.environ, "PATH": folder + ":" + os.environ["PATH"]})
+    assert done.returncode == 1 and "gnuplot failed" in done.stderr
+    assert len(json.loads(done.stdout)["classes"]) == 2
 
 
 def test_probe_draws_a_bar_on_a_terminal_only(model):

@@ -20,6 +20,7 @@ const char arguments_usage[] =
     "      --no-hole yes|no|both  which classes: zeroes that must not become holes, that may "
     "(both)\n"
     "  -r, --ratio R        fast is below this share of writing, 0.05 to 0.70 (0.30)\n"
+    "  -n, --repeat N       at most so many measurements of a class, which vote: 2 to 9 (5)\n"
     "  -t, --time TIME      the most to spend on one measurement: ms, s, min (30s)\n"
     "      --max-zero SIZE  the longest zero sent in one message, 64K to 1G (32M)\n"
     "      --sizes SIZE,... for which sizes to say what is fast (64K,1M,16M,256M)\n"
@@ -155,6 +156,13 @@ set_mode(struct arguments *a, enum ask_mode mode, const char *text, char *err, s
     return true;
 }
 
+static bool
+repeat(const char *text, unsigned *n)
+{
+    *n = (unsigned)(*text - '0');
+    return *text >= '2' && *text <= '9' && !text[1];
+}
+
 enum { OPT_NO_HOLE = 256, OPT_MAX_ZERO, OPT_SIZES, OPT_STATE_DIR };
 
 // What its value should have been; NULL: it is fine.
@@ -165,6 +173,7 @@ set_value(struct arguments *a, int c, const char *text)
     case 'p': a->plot = text; return is_svg(text) ? NULL : "a file's name that ends in .svg";
     case 'r': return ratio(text, &a->ratio) ? NULL : "a number from 0.05 to 0.70";
     case 't': return duration(text, &a->time) ? NULL : "a time from 100ms to 60min";
+    case 'n': return repeat(text, &a->repeat) ? NULL : "a number from 2 to 9";
     case OPT_NO_HOLE: return classes(text, a) ? NULL : "yes, no or both";
     case OPT_MAX_ZERO: return max_zero(text, a) ? NULL : "a multiple of 64K up to 1G";
     default: return sizes(text, a) ? NULL : "a list of up to 16 sizes like 64K,1M";
@@ -197,6 +206,7 @@ arguments_parse(struct arguments *a, int argc, char **argv, char *err, size_t er
         {"state-dir", required_argument, NULL, OPT_STATE_DIR},
         {"no-hole", required_argument, NULL, OPT_NO_HOLE},
         {"ratio", required_argument, NULL, 'r'},
+        {"repeat", required_argument, NULL, 'n'},
         {"time", required_argument, NULL, 't'},
         {"max-zero", required_argument, NULL, OPT_MAX_ZERO},
         {"sizes", required_argument, NULL, OPT_SIZES},
@@ -206,12 +216,15 @@ arguments_parse(struct arguments *a, int argc, char **argv, char *err, size_t er
         {"version", no_argument, NULL, 'V'},
         {NULL, 0, NULL, 0},
     };
-    *a = (struct arguments){
-        .class = {true, true}, .ratio = 0.30, .time = 30 * NS_PER_SEC, .max_zero = 32u << 20};
+    *a = (struct arguments){.class = {true, true},
+                            .ratio = 0.30,
+                            .repeat = 5,
+                            .time = 30 * NS_PER_SEC,
+                            .max_zero = 32u << 20};
     sizes("64K,1M,16M,256M", a);
     optind = 0; // tests call it more than once
     opterr = 0;
-    for (int c; (c = getopt_long(argc, argv, "S:I::r:t:jp:hV", longs, NULL)) != -1;) {
+    for (int c; (c = getopt_long(argc, argv, "S:I::r:n:t:jp:hV", longs, NULL)) != -1;) {
         if (c == '?') {
             snprintf(err, errlen, "%s: unknown, or what belongs to it is missing",
                      argv[optind - 1]);

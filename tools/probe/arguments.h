@@ -21,6 +21,7 @@ struct arguments {
     bool class[2]; // holes allowed; NO_HOLE
     double ratio;
     nstime time;
+    unsigned repeat; // measurements of a class at most
     uint64_t max_zero;
     uint64_t sizes[ARGUMENTS_SIZES];
     unsigned n_sizes;

@@ -106,7 +106,7 @@ run(const struct arguments *a)
     int code = 1;
     if (wrong == TARGET_MISUSED)
         code = misused(err);
-    else if (wrong == TARGET_UNUSABLE || (a->plot && !plot_possible(err, sizeof err)))
+    else if (wrong == TARGET_UNUSABLE || (a->plot && !plot_possible(a->plot, err, sizeof err)))
         failed(err);
     else if (a->state_dir &&
              !alone_take(&lock, a->state_dir, &target.settings.uri, err, sizeof err))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//   connect ──▶ look ──▶ [map] ──▶ run a probe ──▶ ... each class, twice where fast ──▶ end
+//   connect ──▶ look ──▶ [map] ──▶ run a probe ──▶ ... until the votes of a class decide ──▶ end
 //
 // A signal ends it behind the chunk in work, a second one, a second later, at once.
 #include "measure.h"
@@ -8,6 +8,7 @@
 #include "map.h"
 #include "measurable.h"
 #include "rescue.h"
+#include "votes.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -83,7 +84,7 @@ static void
 run(struct measuring *m)
 {
     struct result_class *c = class_in_work(m);
-    bool thorough = c->n_runs == 0;
+    bool thorough = !votes_for(c, ZERO_FAST); // one of those that agree is to show all levels
     m->attempts++;
     runner_run(&m->runner, mode_of(m), c->no_hole, thorough, &m->result->rules, m->result->range);
 }
@@ -141,13 +142,18 @@ note_run(struct measuring *m)
     c->took = now - m->began;
 }
 
-// The thorough one last: then the model is that of the levels that are shown.
+// Told to a class as the daemon has it: those that were not outvoted. The thorough one last: then
+// the model is that of the levels that are shown.
 static void
 learn(struct measuring *m)
 {
     struct result_class *c = class_in_work(m);
-    for (unsigned i = c->n_runs; i-- > 0;)
-        zero_class_learn(&c->class, &m->result->rules, &c->runs[i].finding, ring_now(m->ring));
+    enum zero_verdict verdict = votes_verdict(c);
+    for (unsigned i = c->n_runs; i-- > 0;) {
+        const struct zero_finding *f = &c->runs[i].finding;
+        if (f->error || verdict == ZERO_UNKNOWN || f->verdict == verdict)
+            zero_class_learn(&c->class, &m->result->rules, f, ring_now(m->ring));
+    }
 }
 
 // Is another run of this class needed?
@@ -162,7 +168,7 @@ again(struct measuring *m)
         return true;
     }
     m->attempts = 0;
-    return c->n_runs < RESULT_RUNS && last->finding.verdict == ZERO_FAST;
+    return votes_again(c, m->asked->repeat);
 }
 
 static void

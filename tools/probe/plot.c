@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "plot.h"
 
+#include "votes.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -52,8 +54,24 @@ ended_well(pid_t pid)
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+// To be known before anything is measured. Nothing is left behind: the measurement may fail.
+static bool
+writable(const char *path, char *err, size_t errlen)
+{
+    bool is_new = access(path, F_OK) != 0;
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        snprintf(err, errlen, "%s: %s", path, strerror(errno));
+        return false;
+    }
+    close(fd);
+    if (is_new)
+        unlink(path);
+    return true;
+}
+
 bool
-plot_possible(char *err, size_t errlen)
+plot_possible(const char *path, char *err, size_t errlen)
 {
     pid_t pid;
     char version[] = "--version";
@@ -63,11 +81,12 @@ plot_possible(char *err, size_t errlen)
         close(null);
     if (!good)
         snprintf(err, errlen, "--plot needs gnuplot (Debian: gnuplot-nox)");
-    return good;
+    return good && writable(path, err, errlen);
 }
 
 // The axis of sizes: a little more than the levels.
 #define LEFT_END (48u << 10)
+#define MIDDLE   (1u << 20)
 
 static unsigned
 right_end(const struct result *r)
@@ -126,22 +145,45 @@ put_title(FILE *to, const struct result *r, const struct result_class *c)
     char why[RESULT_WORDS], headline[80];
     fprintf(to, "set title \"%s: %s\\n", c->no_hole ? "NO_HOLE" : "Holes allowed",
             result_headline(r, c, headline, sizeof headline));
-    put_wrapped(to, result_why(r, c, why, sizeof why), 62);
+    put_wrapped(to, result_why(r, c, why, sizeof why), 72);
     fputs("\"\n", to);
 }
 
+struct times {
+    double least, most; // ns
+};
+
+static struct times
+extremes(const struct probe *p)
+{
+    struct times all = {.least = 1e18, .most = 1};
+    for (unsigned level = 0; level < probe_levels(p); level++) {
+        struct result_level l = result_level(p, level);
+        double both[] = {l.write + l.flush_write, l.zero + l.flush_zero};
+        for (unsigned i = 0; l.samples && i < 2; i++) {
+            all.least = both[i] < all.least ? both[i] : all.least;
+            all.most = both[i] > all.most ? both[i] : all.most;
+        }
+    }
+    all.least = all.least > 1000 ? all.least : 1000; // a logarithmic axis has no 0
+    all.most = all.most > all.least ? all.most : all.least;
+    return all;
+}
+
+// Room below for the border's label; the key stands outside, for a curve may be anywhere.
 static void
 put_costs(FILE *to, const struct result_class *c, unsigned i)
 {
-    const struct probe *p = &c->runs[0].probe;
+    const struct probe *p = &votes_shown(c)->probe;
     const struct zero_model fit = result_fit(p), *m = &fit;
-    fputs("set logscale y\nset format y \"%g\"\nset yrange [*:*]\nset ytics autofreq\nset ylabel "
-          "\"ms\"\n"
-          "set key top left reverse Left\n",
-          to);
+    struct times all = extremes(p);
     fprintf(to,
-            "plot $class%u using 1:2 with points ls 1 title \"write, with its FLUSH\", "
-            "$class%u using 1:3 with points ls 2 title \"zero, with its FLUSH\"",
+            "set logscale y\nset format y \"%%g\"\nset yrange [%.6f:%.6f]\nset ytics autofreq\n"
+            "set ylabel \"ms\"\nunset xlabel\nset key below horizontal maxcols 2 reverse Left\n",
+            all.least / 4e6, all.most * 2 / 1e6);
+    fprintf(to,
+            "plot $class%u using 1:2 with points ls 1 title \"write + FLUSH\", "
+            "$class%u using 1:3 with points ls 2 title \"zero + FLUSH\"",
             i, i);
     if (p->levels[1].n) // a line needs two levels
         fprintf(to,
@@ -162,8 +204,8 @@ put_border(FILE *to, const struct result *r, const struct result_class *c)
         fprintf(to,
                 "set arrow from %" PRIu64 ", graph 0 to %" PRIu64
                 ", graph 1 nohead dt 3 lw 1.2 lc rgb \"black\"\n"
-                "set label \" fast from %s\" at %" PRIu64 ", graph 0.05 left\n",
-                from, from, units_size(from).s, from);
+                "set label \" fast from %s \" at %" PRIu64 ", graph 0.05 %s\n",
+                from, from, units_size(from).s, from, from < MIDDLE ? "left" : "right");
 }
 
 static void
@@ -172,7 +214,8 @@ put_shares(FILE *to, unsigned i)
     fprintf(to,
             "unset arrow\nunset label\nset title \"The FLUSH's share of it\"\n"
             "unset logscale y\nset yrange [0:130]\nset ytics 0, 20, 100\nset ylabel \"%%\"\nset "
-            "key top left\n"
+            "xlabel \"bytes a request\"\n"
+            "set key inside top left vertical reverse Left\n"
             "plot $class%u using 1:4 with linespoints ls 1 title \"of a write\", "
             "$class%u using 1:5 with linespoints ls 2 title \"of a zero\"\n",
             i, i);
@@ -181,7 +224,7 @@ put_shares(FILE *to, unsigned i)
 static bool
 has_levels(const struct result_class *c)
 {
-    return c->n_runs && c->runs[0].probe.levels[0].n;
+    return c->n_runs && votes_shown(c)->probe.levels[0].n;
 }
 
 // Black and grey, told apart by shape: it will be printed.
@@ -189,14 +232,14 @@ static void
 put_preamble(FILE *to, const struct result *r, unsigned columns)
 {
     fprintf(to,
-            "set terminal svg size %u,760 dynamic font \"Helvetica,13\" background \"white\" "
+            "set terminal svg size %u,840 dynamic font \"Helvetica,13\" background \"white\" "
             "noenhanced\n"
             "set style line 1 lc rgb \"black\" lw 1.5 pt 7 ps 0.9\n"
             "set style line 2 lc rgb \"#c04000\" lw 1.5 dt 2 pt 5 ps 0.9\n"
             "set style line 3 lc rgb \"black\" lw 1.2\n"
             "set style line 4 lc rgb \"#c04000\" lw 1.2 dt 2\n"
             "set grid lc rgb \"#d0d0d0\"\nset border lw 1.2\nset samples 200\n"
-            "set logscale x 2\nset xrange [%u:%u]\nset xlabel \"bytes a request\"\n"
+            "set logscale x 2\nset xrange [%u:%u]\n"
             "set xtics (\"64K\" 65536, \"256K\" 262144, \"1M\" 1048576, \"4M\" 4194304, "
             "\"16M\" 16777216, \"64M\" 67108864)\n",
             columns * 560, LEFT_END, right_end(r));
@@ -216,7 +259,7 @@ plot_script(FILE *to, const struct result *r)
         const struct result_class *c = &r->classes[i];
         if (!has_levels(c))
             continue;
-        put_data(to, &c->runs[0].probe, i);
+        put_data(to, &votes_shown(c)->probe, i);
         put_title(to, r, c);
         put_border(to, r, c);
         put_costs(to, c, i);

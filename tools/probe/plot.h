@@ -8,8 +8,9 @@
 
 #include <stdio.h>
 
-// Is gnuplot there? Asked before anything is measured. False: err is one line.
-bool plot_possible(char *err, size_t errlen);
+// Is gnuplot there, and may the file be written? Asked before anything is measured. False: err is
+// one line.
+bool plot_possible(const char *path, char *err, size_t errlen);
 bool plot(const struct result *r, const char *path, char *err, size_t errlen);
 
 // What gnuplot is told: data and all.

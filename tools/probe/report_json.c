@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "report.h"
+#include "votes.h"
 
 #include <string.h>
 #include <wire/names.h>
@@ -153,18 +154,19 @@ class_json(const struct result *r, const struct result_class *c)
     uint64_t written = 0;
     for (unsigned i = 0; i < c->n_runs; i++)
         written += c->runs[i].probe.written;
-    const struct probe *p = &c->runs[0].probe;
+    const struct probe *p = &votes_shown(c)->probe;
     nstime decided = p->decided ? p->decided - p->began : 0;
     struct zero_model line = result_fit(p);
     uint32_t doubt = result_contradicted(p);
     json_t *fit = p->levels[1].n ? model_json(&line) : json_null(); // a line needs two levels
-    return json_pack("{s:b, s:s, s:s, s:o, s:I, s:o, s:i, s:I, s:o, s:o, s:o, s:o}", "no_hole",
-                     (int)c->no_hole, "verdict", zero_verdict_name(c->class.verdict), "why",
-                     result_why(r, c, why, sizeof why), "contradicted_by",
+    return json_pack("{s:b, s:s, s:s, s:o, s:I, s:o, s:i, s:{s:i, s:i}, s:I, s:o, s:o, s:o, s:o}",
+                     "no_hole", (int)c->no_hole, "verdict", zero_verdict_name(c->class.verdict),
+                     "why", result_why(r, c, why, sizeof why), "contradicted_by",
                      doubt ? json_integer(doubt) : json_null(), "time_ms",
                      (json_int_t)(c->took / NS_PER_MS), "decided_ms",
                      decided ? json_real((double)decided / NS_PER_MS) : json_null(), "runs",
-                     (int)c->n_runs, "bytes", (json_int_t)written, "model",
+                     (int)c->n_runs, "votes", "fast", (int)votes_for(c, ZERO_FAST), "slow",
+                     (int)votes_for(c, ZERO_SLOW), "bytes", (json_int_t)written, "model",
                      c->class.has_model ? model_json(&c->class.model) : json_null(), "fit", fit,
                      "levels", levels_json(p), "sizes", sizes_json(r, c));
 }

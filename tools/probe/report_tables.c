@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "checks.h"
 #include "report.h"
+#include "votes.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -80,7 +81,7 @@ print_plan(const struct result *r)
     }
     puts("Nothing was written, and nothing measured. --in-place would rewrite up to 96M with what "
          "is\n"
-         "there, for each class and perhaps once more. --scratch OFFSET:LENGTH would leave random\n"
+         "there, for each class and measurement. --scratch OFFSET:LENGTH would leave random\n"
          "bytes in that range.");
 }
 
@@ -128,7 +129,7 @@ print_sizes(const struct result *r, const struct result_class *c)
 {
     static const struct column columns[] = {
         {"REQUEST", RIGHT, 0}, {"VERDICT", LEFT, 0}, {"WRITE", RIGHT, 0}, {"ZERO", RIGHT, 0}};
-    const struct zero_model fit = result_fit(&c->runs[0].probe), *m = &fit;
+    const struct zero_model fit = result_fit(&votes_shown(c)->probe), *m = &fit;
     struct table t;
     table_begin(&t, columns, sizeof columns / sizeof columns[0]);
     for (unsigned i = 0; i < r->asked->n_sizes; i++) {
@@ -147,7 +148,7 @@ print_sizes(const struct result *r, const struct result_class *c)
 static void
 print_effort(const struct result *r, const struct result_class *c)
 {
-    const struct probe *p = &c->runs[0].probe;
+    const struct probe *p = &votes_shown(c)->probe;
     uint64_t written = 0;
     for (unsigned i = 0; i < c->n_runs; i++)
         written += c->runs[i].probe.written;
@@ -163,7 +164,7 @@ static void
 print_class(const struct result *r, const struct result_class *c)
 {
     char why[RESULT_WORDS], headline[80];
-    const struct probe *p = &c->runs[0].probe;
+    const struct probe *p = &votes_shown(c)->probe;
     printf("\n%s: %s\n", c->no_hole ? "NO_HOLE" : "Holes allowed",
            result_headline(r, c, headline, sizeof headline));
     printf("Because %s.\n\n", result_why(r, c, why, sizeof why));

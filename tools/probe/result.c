@@ -2,6 +2,7 @@
 #include "result.h"
 
 #include "fit.h"
+#include "votes.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -252,17 +253,19 @@ result_contradicted(const struct probe *p)
 const char *
 result_why(const struct result *r, const struct result_class *c, char *buf, size_t cap)
 {
-    const struct result_run *first = &c->runs[0], *last = &c->runs[c->n_runs - 1];
-    if (!c->n_runs)
+    unsigned fast = votes_for(c, ZERO_FAST), slow = votes_for(c, ZERO_SLOW);
+    const struct result_run *last = c->n_runs ? &c->runs[c->n_runs - 1] : NULL;
+    if (!last)
         snprintf(buf, cap, "it was not measured");
     else if (last->finding.verdict == ZERO_UNKNOWN)
         why_undecided(&last->probe, last, buf, cap);
-    else if (first->finding.verdict != last->finding.verdict) {
+    else {
+        unsigned agree = c->class.verdict == ZERO_FAST ? fast : slow;
         size_t at =
-            (size_t)snprintf(buf, cap, "the first of two measurements said fast, but then ");
-        why_decided(r, &last->probe, buf + at, cap - at);
-    } else {
-        why_decided(r, &first->probe, buf, cap);
+            fast && slow
+                ? (size_t)snprintf(buf, cap, "%u of %u measurements say so: ", agree, fast + slow)
+                : 0;
+        why_decided(r, &votes_shown(c)->probe, buf + at, cap - at);
     }
     return buf;
 }

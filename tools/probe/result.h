@@ -9,8 +9,7 @@
 
 #include <zero/class.h>
 
-// One fast finding may be an accident: as the daemon does, it is asked for twice.
-#define RESULT_RUNS 2
+#define RESULT_RUNS 9 // the most that may be asked for
 
 struct result_run {
     struct probe probe;
@@ -23,7 +22,7 @@ struct result_run {
 struct result_class {
     bool no_hole;
     struct zero_class class;
-    struct result_run runs[RESULT_RUNS]; // the first is the thorough one
+    struct result_run runs[RESULT_RUNS]; // thorough until one is fast
     unsigned n_runs;
     nstime took; // of all
 };

@@ -36,6 +36,7 @@ Test(probe_arguments, defaults)
     cr_expect(a.class[0] && a.class[1] && !a.json && !a.plot && !a.has_range);
     cr_expect_float_eq(a.ratio, 0.30, 1e-9);
     cr_expect_eq(a.time, 30 * NS_PER_SEC);
+    cr_expect_eq(a.repeat, 5);
     cr_expect_eq(a.max_zero, 32 * MIB);
     cr_expect_eq(a.n_sizes, 4);
     cr_expect_eq(a.sizes[3], 256 * MIB);
@@ -46,7 +47,7 @@ Test(probe_arguments, all_of_them)
     struct arguments a;
     char err[ARGUMENTS_ERROR];
     cr_assert(parse(&a,
-                    "nbd://h --scratch 1G:64m --no-hole yes -r 0.5 -t 500ms --max-zero 64K "
+                    "nbd://h --scratch 1G:64m --no-hole yes -r 0.5 -t 500ms -n 9 --max-zero 64K "
                     "--sizes 512,1T --json -p x.svg",
                     err),
               "%s", err);
@@ -55,6 +56,7 @@ Test(probe_arguments, all_of_them)
     cr_expect(!a.class[0] && a.class[1] && a.json);
     cr_expect_float_eq(a.ratio, 0.5, 1e-9);
     cr_expect_eq(a.time, 500 * NS_PER_MS);
+    cr_expect_eq(a.repeat, 9);
     cr_expect_eq(a.max_zero, 65536);
     cr_expect(a.n_sizes == 2 && a.sizes[0] == 512 && a.sizes[1] == MIB * MIB);
     cr_expect_str_eq(a.plot, "x.svg");
@@ -82,6 +84,8 @@ Test(probe_arguments, what_is_wrong_is_named)
         {"--time 99ms nbd://a", "100ms to 60min"},
         {"--time 61min nbd://a", "100ms to 60min"},
         {"--time 99999999999999999999s nbd://a", "100ms to 60min"},
+        {"--repeat 1 nbd://a", "2 to 9"},
+        {"--repeat 10 nbd://a", "2 to 9"},
         {"--sizes 0 nbd://a", "list of up to 16"},
         {"--sizes 1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17 nbd://a", "list of up to 16"},
         {"--sizes 1, nbd://a", "list of up to 16"},

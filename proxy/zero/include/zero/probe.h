@@ -211,5 +211,7 @@ struct probe_contrast {
 bool probe_compare(const struct probe *p, unsigned level, struct probe_contrast *k);
 // Would this level alone, as the last one, say FAST?
 bool probe_level_fast(const struct probe *p, unsigned level);
+// Would it, but for one zero that was far slower than the others?
+bool probe_level_leans_fast(const struct probe *p, unsigned level);
 
 #endif
