@@ -47,10 +47,12 @@ const struct config_key config_keys[CONFIG_KEYS] = {
             .form = "a path",
             .initial = "/var/lib/nbdzero",
             .fixed = true,
-            .prose = "Where proxies of one machine tell each other which exports they serve, so "
-                     "that none measures inside an export that another one serves. Made at start "
-                     "if it is missing. Empty, or not usable: nothing is measured from inside a "
-                     "request.",
+            .prose =
+                "Remembers slow verdicts, what zeroes and writes cost, and pins; and proxies of "
+                "one machine tell each other here which exports they serve, so that none "
+                "measures inside an export that another one serves. Made at start if it is "
+                "missing. Empty, or not usable: nothing is remembered, and nothing measured "
+                "from inside a request.",
         },
     [KEY_METRICS_LISTEN] =
         {

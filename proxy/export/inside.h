@@ -37,6 +37,7 @@ struct export
     nstime pinned_at;
     uint64_t changed; // the registry's count of changes at the last of its own
     bool probing, no_space;
+    bool probing_inside; // a request: else in a scratch area, or elsewhere
     unsigned probing_class;
     uint16_t advertised_flags;
     struct zero_rules rules; // of the session that came last: statistics only
@@ -69,6 +70,14 @@ struct registry {
     unsigned n_workers;
     void *workers[];
 };
+
+// Do the flags tell of another storage? What the format of replies brings (spec: NBD_FLAG_SEND_DF,
+// bit 7, only with structured replies) is the connection's, not the export's.
+static inline bool
+flags_differ(uint16_t a, uint16_t b)
+{
+    return (a ^ b) & ~(1u << 7);
+}
 
 // registry.c. False: out of memory.
 bool copy_bytes(struct bytes *to, struct bytes from);

@@ -13,7 +13,8 @@ export_judge(struct export *e, bool no_hole, const struct zero_rules *r, uint64_
 {
     pthread_mutex_lock(&e->mutex);
     enum zero_advice a = ZERO_REFUSE;
-    if (!e->probing || e->probing_class != no_hole)
+    // What is known goes on to be told while it is measured anew in a scratch area.
+    if (!e->probing || !e->probing_inside || e->probing_class != no_hole)
         a = zero_class_judge(&e->classes[no_hole], r, length, now);
     pthread_mutex_unlock(&e->mutex);
     return a;

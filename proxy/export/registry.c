@@ -170,10 +170,12 @@ export_open(struct registry *r, const struct export_key *key, nstime now)
     if (e) {
         snprintf(e->upstream, sizeof e->upstream, "%s", key->upstream);
         if (e->size != key->size || e->flags != key->flags) {
+            bool another = e->size != key->size || flags_differ(e->flags, key->flags);
             pthread_mutex_lock(&e->mutex);
             e->size = key->size;
             e->flags = key->flags;
-            export_forget(e);
+            if (another)
+                export_forget(e);
             pthread_mutex_unlock(&e->mutex);
         }
         if (e->connections++ == 0) {
@@ -232,7 +234,7 @@ take_turn(struct export *e, bool no_hole, nstime now)
     bool mine = false;
     pthread_mutex_lock(&e->mutex);
     if (!e->probing && !e->no_space) {
-        e->probing = true;
+        e->probing = e->probing_inside = true;
         e->probing_class = no_hole;
         zero_class_probe_begins(&e->classes[no_hole], now);
         mine = true;

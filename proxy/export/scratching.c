@@ -43,6 +43,7 @@ export_scratch_begins(struct export *e, bool no_hole, const struct zero_rules *r
     pthread_mutex_lock(&e->mutex);
     if (!e->probing && permit_take(&reg->permits, e->address_hash, r->probe_bytes)) {
         e->probing = mine = true;
+        e->probing_inside = false;
         e->probing_class = no_hole;
     }
     pthread_mutex_unlock(&e->mutex);

@@ -62,7 +62,7 @@ take(struct export *e, const struct restored *s, nstime now)
 {
     atomic_store(&e->pin, s->state.pin);
     e->pinned_at = now;
-    if (s->state.size != e->size || s->state.flags != e->flags)
+    if (s->state.size != e->size || flags_differ(s->state.flags, e->flags))
         return;
     for (int i = 0; i < 2; i++)
         if (s->state.known[i])

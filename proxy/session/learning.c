@@ -4,20 +4,16 @@
 // included: that makes writing look dearer, so it blames no zero wrongly.
 #include "session.h"
 
-#include <wire/names.h>
+#include "quiet.h"
 
-// A measurement is spoilt by a turn of the loop that worked longer than this, or than this share of
-// what is measured: moving the payload of a long WRITE is work, too, and belongs to its time.
-#define BUSY_TURN  NS_PER_MS
-#define BUSY_SHARE 4
+#include <wire/names.h>
 
 bool
 slot_ran_alone(const struct session *s, const struct slot *slot, nstime took)
 {
-    nstime busy = took / BUSY_SHARE > BUSY_TURN ? took / BUSY_SHARE : BUSY_TURN;
     const struct worker *w = s->worker;
     return slot->quiet && slot->submitted == w->submitted && w->in_flight == 1 &&
-           !ring_was_busy(w->ring, slot->began, busy);
+           ring_was_quiet(w->ring, slot->began, took);
 }
 
 static enum traffic_op
@@ -75,10 +71,10 @@ void
 learning_done(struct session *s, const struct slot *slot, uint32_t error)
 {
     const struct nbd_command_info *info = nbd_command_info(slot->track.command);
-    nstime now = session_now(s), took = now > slot->began ? now - slot->began : 0;
     bool flush = slot->track.command == NBD_CMD_FLUSH;
     if (!info || !(info->changes_data || flush))
         return;
+    nstime now = session_now(s), took = now > slot->began ? now - slot->began : 0;
     if (error) {
         s->learning.muddled = true;
         return;

@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "peer.h"
 
+#include "quiet.h"
 #include "words.h"
 
 #include <assert.h>
 #include <string.h>
 
 #define STUCK_AFTER (60 * NS_PER_SEC) // nothing has moved for so long: it never will
-
-// As in the daemon: a turn that worked longer than this, or than a share of the time measured.
-#define BUSY_TURN  NS_PER_MS
-#define BUSY_SHARE 4
 
 static void
 drop(struct peer *p, const char *what)
@@ -75,8 +72,7 @@ complete(struct peer *p)
     struct peer_result *r = &p->result;
     nstime now = ring_now(p->ring);
     r->took = now > p->sent_at ? now - p->sent_at : 0;
-    nstime busy = r->took / BUSY_SHARE > BUSY_TURN ? r->took / BUSY_SHARE : BUSY_TURN;
-    r->clean = !ring_was_busy(p->ring, p->sent_at, busy);
+    r->clean = ring_was_quiet(p->ring, p->sent_at, r->took);
     if (!r->error && p->request.command == NBD_CMD_WRITE && stream_unsent(p->stream)) {
         drop(p, "a WRITE was acknowledged before its payload");
         return;

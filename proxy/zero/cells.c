@@ -4,6 +4,7 @@
 // for; after 8 + 8 the medians decide. A cell is one power of two of one class.
 #include "parts.h"
 #include <string.h>
+#include <zero/fit.h>
 
 #define ALL_TRIES   (2 * ZERO_CELL_SAMPLES)
 #define GAIN        0.9 // fast: median zero < this * median write,
@@ -54,14 +55,10 @@ cell_settle(struct zero_cell *cell, nstime now)
 static double
 median(const nstime *sample, unsigned n)
 {
-    nstime sorted[ZERO_CELL_SAMPLES];
-    for (unsigned i = 0; i < n; i++) {
-        unsigned at = i;
-        for (; at > 0 && sorted[at - 1] > sample[i]; at--)
-            sorted[at] = sorted[at - 1];
-        sorted[at] = sample[i];
-    }
-    return ((double)sorted[(n - 1) / 2] + (double)sorted[n / 2]) / 2;
+    double took[ZERO_CELL_SAMPLES];
+    for (unsigned i = 0; i < n; i++)
+        took[i] = (double)sample[i];
+    return fit_median(took, n);
 }
 
 // Medians of a few flushes differ by a tenth by accident (nbd-server on ext4 looked fast in one of

@@ -12,26 +12,9 @@ from nbdtest import paths, wire
 from nbdtest.data import MIB, pattern
 from nbdtest.disks import small_tmpfs
 from nbdtest.process import wait_until
-from nbdtest.rawserver import ModelUpstream
+from probed_upstreams import SEED, Slow
 
 RANGE = (0, 16 * MIB)
-
-
-class Slow(ModelUpstream):
-    """Zeroes cost what writes cost."""
-
-    size = 16 * MIB
-    flags = ModelUpstream.flags | wire.CAN_MULTI_CONN
-    has_structured = False
-
-    def __init__(self, folder, **overrides):
-        super().__init__(folder, **overrides)
-        self.disk[:] = pattern(self.size, 3)
-
-    def serve(self, c, r):
-        if r.command in (wire.WRITE, wire.WRITE_ZEROES):
-            time.sleep(r.length / MIB * 0.004)
-        super().serve(c, r)
 
 
 def a_file(folder):
@@ -45,9 +28,9 @@ def serves_truthfully(upstream, proxy, raw):
     c = raw(proxy.address, timeout=20)
     c.start()
     assert c.call(wire.WRITE_ZEROES, *RANGE, wire.FAST_ZERO) == wire.ENOTSUP
-    assert c.read(0, 4096) == pattern(4096, 3)
+    assert c.read(0, 4096) == pattern(4096, SEED)
     assert c.call(wire.WRITE_ZEROES, 0, 4096) == 0 and c.read(0, 4096) == bytes(4096)
-    upstream.disk[:4096] = pattern(4096, 3)
+    upstream.disk[:4096] = pattern(4096, SEED)
     return c
 
 

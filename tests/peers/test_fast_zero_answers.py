@@ -6,6 +6,7 @@ import pytest
 
 from nbdtest import wire
 from nbdtest.rawserver import ModelUpstream
+from probed_upstreams import Slow
 
 PLAIN = ModelUpstream.flags
 HONEST = PLAIN | wire.SEND_FAST_ZERO
@@ -211,3 +212,20 @@ def test_what_is_read_after_a_failed_flush_is_no_reason_not_to_zero(stage):
     assert c.call(wire.WRITE_ZEROES, 0, 65536, FZ) == wire.ENOTSUP
     assert c.call(wire.WRITE_ZEROES, 0, 65536) == 0
     assert len(s.upstream.requests(wire.WRITE_ZEROES)) == 1
+
+
+class ProbedInFormats(Slow):
+    has_structured = True
+
+
+@pytest.mark.parametrize("fmt", ["simple", "structured", "extended"])
+def test_clients_of_any_format_know_what_one_has_found_out(model, start_proxy, raw, fmt):
+    """DF is of a connection's format: an export whose flags differ only by that is the same (NBD_FLAG_SEND_DF)."""
+    upstream = model(ProbedInFormats)
+    proxy = start_proxy(upstream.uri)
+    for form in ("structured", fmt, "structured"):
+        c = raw(proxy.address, timeout=20)
+        c.start(fmt=form)
+        assert c.call(wire.WRITE_ZEROES, 0, upstream.size, wire.FAST_ZERO) == wire.ENOTSUP
+        c.disconnect()
+    assert proxy.export()["probes"]["run"] == 1, "it was known, and yet measured"

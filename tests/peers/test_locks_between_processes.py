@@ -6,35 +6,18 @@ import signal
 import threading
 
 from nbdtest import wire
-from nbdtest.data import MIB, pattern
+from nbdtest.data import MIB
 from nbdtest.process import wait_until
-from nbdtest.rawserver import ModelUpstream
+from probed_upstreams import HoldsZeroes
 
 RANGE = (0, 16 * MIB)
-
-
-class Held(ModelUpstream):
-    """Answers the first WRITE_ZEROES when it is let go."""
-
-    size = 16 * MIB
-    flags = ModelUpstream.flags | wire.CAN_MULTI_CONN
-    has_structured = False
-
-    def __init__(self, folder, **overrides):
-        super().__init__(folder, **overrides)
-        self.disk[:] = pattern(self.size, 3)
-        self.go = threading.Event()
-
-    def on_write_zeroes(self, c, r):
-        self.go.wait(20)
-        self.good(c, r)
 
 
 class World:
     """Several proxies on one state-dir, before one upstream."""
 
     def __init__(self, model, start_proxy, raw, folder):
-        self.upstream = model(Held)
+        self.upstream = model(HoldsZeroes)
         self.start_proxy, self.raw = start_proxy, raw
         self.state = os.path.join(folder, "shared")
 

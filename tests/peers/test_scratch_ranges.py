@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """scratch: what happens around the range that is measured, with an upstream that holds its zeroes."""
 import subprocess
-import threading
 import time
 
 import pytest
@@ -9,27 +8,11 @@ import pytest
 from nbdtest import paths, wire
 from nbdtest.data import MIB, pattern
 from nbdtest.process import wait_until
-from nbdtest.rawserver import ModelUpstream
-
-
-class HeldZero(ModelUpstream):
-    """Answers the first WRITE_ZEROES when it is let go."""
-
-    size = 16 * MIB
-    flags = ModelUpstream.flags | wire.CAN_MULTI_CONN
-
-    def __init__(self, folder, **overrides):
-        super().__init__(folder, **overrides)
-        self.go = threading.Event()
-        self.disk[:] = pattern(self.size, 7)
-
-    def on_write_zeroes(self, c, r):
-        self.go.wait(20)
-        self.good(c, r)
+from probed_upstreams import SEED, HoldsZeroes
 
 
 def test_requests_that_touch_the_chunk_in_work_wait(stage):
-    s = stage(HeldZero, scratch="4M:4M", probe="off")
+    s = stage(HoldsZeroes, scratch="4M:4M", probe="off")
     c = s.client()
     c.start()
     s.upstream.wait_requests(1, wire.WRITE_ZEROES, timeout=15)
@@ -38,7 +21,7 @@ def test_requests_that_touch_the_chunk_in_work_wait(stage):
     assert c.silent(0.3)
     s.upstream.go.set()
     assert len(c.reply(512).payload) == 512
-    assert c.read(0, 512) == pattern(512, 7)
+    assert c.read(0, 512) == pattern(512, SEED)
     wait_until(lambda: any(e["probes"]["run"] for e in s.proxy.json()["exports"]), 30, "a probe")
     assert all(4 * MIB <= r.offset and r.offset + r.length <= 8 * MIB
                for kind in (wire.WRITE, wire.WRITE_ZEROES) for r in s.upstream.requests(kind))
@@ -52,7 +35,7 @@ BAD = {
 
 @pytest.mark.parametrize("scratch, flags, words", BAD.values(), ids=BAD.keys())
 def test_what_cannot_be_measured_is_said_once_and_served(stage, scratch, flags, words):
-    s = stage(HeldZero, {"flags": HeldZero.flags | flags}, scratch=scratch, probe="off")
+    s = stage(HoldsZeroes, {"flags": HoldsZeroes.flags | flags}, scratch=scratch, probe="off")
     s.upstream.go.set()
     wait_until(lambda: [x for x in s.proxy.lines("warn") if words in x], 15, "a warning")
     c = s.client()
@@ -65,7 +48,7 @@ def test_what_cannot_be_measured_is_said_once_and_served(stage, scratch, flags, 
 
 
 def test_upstream_dies_in_the_midst(stage):
-    s = stage(HeldZero, scratch="4M:4M", probe="off")
+    s = stage(HoldsZeroes, scratch="4M:4M", probe="off")
     s.upstream.wait_requests(1, wire.WRITE_ZEROES, timeout=15)
     for c in s.upstream.open_connections[:]:
         c.close()
@@ -73,12 +56,12 @@ def test_upstream_dies_in_the_midst(stage):
     wait_until(lambda: [x for x in s.proxy.lines("warn") if "not measured: upstream" in x], 15, "a warning")
     c = s.client()
     c.start()
-    assert c.read(0, 512) == pattern(512, 7)
+    assert c.read(0, 512) == pattern(512, SEED)
     assert c.write(4 * MIB, b"x" * 512) == 0  # and nobody holds the range
 
 
 def test_drain_in_the_midst(start_proxy, model):
-    upstream = model(HeldZero)
+    upstream = model(HoldsZeroes)
     proxy = start_proxy(upstream.uri, scratch="4M:4M", probe="off")
     upstream.wait_requests(1, wire.WRITE_ZEROES, timeout=15)
     began = time.monotonic()
@@ -88,7 +71,7 @@ def test_drain_in_the_midst(start_proxy, model):
 
 
 def test_check_names_the_range(start_proxy, model):
-    upstream = model(HeldZero)
+    upstream = model(HoldsZeroes)
     proxy = start_proxy(upstream.uri, scratch="4M:4M", probe="off")
     upstream.go.set()
     out = subprocess.run([paths.PROXY, "-c", proxy.config, "--check"], capture_output=True, text=True,
@@ -97,7 +80,7 @@ def test_check_names_the_range(start_proxy, model):
 
 
 def test_a_reload_moves_it(start_proxy, model):
-    upstream = model(HeldZero)
+    upstream = model(HoldsZeroes)
     upstream.go.set()
     proxy = start_proxy(upstream.uri, scratch="4M:4M", probe="off")
     wait_until(lambda: "scratch 4194304:4194304" in proxy.log() and proxy.json()["exports"], 15, "a probe")
@@ -114,7 +97,7 @@ def test_a_reload_moves_it(start_proxy, model):
 
 
 def test_the_first_one_needs_a_restart(start_proxy, model):
-    upstream = model(HeldZero)
+    upstream = model(HoldsZeroes)
     upstream.go.set()
     proxy = start_proxy(upstream.uri, probe="off")
     with open(proxy.config, "a", encoding="utf-8") as f:

@@ -4,7 +4,6 @@ import glob
 import json
 import os
 import signal
-import time
 
 import pytest
 
@@ -12,33 +11,16 @@ from nbdtest import paths, wire
 from nbdtest.data import MIB, file_bytes, pattern
 from nbdtest.process import wait_until
 from nbdtest.rawclient import Closed
-from nbdtest.rawserver import ModelUpstream
+from probed_upstreams import SEED, Slow
 
 RANGE = (0, 16 * MIB)
-
-
-class Slow(ModelUpstream):
-    """Zeroes cost what writes cost."""
-
-    size = 16 * MIB
-    flags = ModelUpstream.flags | wire.CAN_MULTI_CONN
-    has_structured = False
-
-    def __init__(self, folder, **overrides):
-        super().__init__(folder, **overrides)
-        self.disk[:] = pattern(self.size, 3)
-
-    def serve(self, c, r):
-        if r.command in (wire.WRITE, wire.WRITE_ZEROES):
-            time.sleep(r.length / MIB * 0.004)
-        super().serve(c, r)
 
 
 def ask(proxy, raw):
     c = raw(proxy.address, timeout=20)
     c.start()
     error = c.call(wire.WRITE_ZEROES, *RANGE, wire.FAST_ZERO)
-    assert c.read(0, 512) == pattern(512, 3)
+    assert c.read(0, 512) == pattern(512, SEED)
     c.disconnect()
     return error
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "result.h"
 
-#include "fit.h"
+#include "curve.h"
 #include "votes.h"
 
 #include <inttypes.h>
@@ -9,18 +9,15 @@
 #include <string.h>
 #include <units.h>
 #include <wire/names.h>
+#include <zero/fit.h>
 
 static double
 median(const nstime *v, unsigned n)
 {
-    nstime s[PROBE_REPEATS];
-    for (unsigned i = 0; i < n; i++) {
-        unsigned at = i;
-        for (; at > 0 && s[at - 1] > v[i]; at--)
-            s[at] = s[at - 1];
-        s[at] = v[i];
-    }
-    return n ? ((double)s[(n - 1) / 2] + (double)s[n / 2]) / 2 : 0;
+    double took[PROBE_REPEATS];
+    for (unsigned i = 0; i < n; i++)
+        took[i] = (double)v[i];
+    return fit_median(took, n);
 }
 
 struct result_level
@@ -42,16 +39,16 @@ result_level(const struct probe *p, unsigned level)
 struct zero_model
 result_fit(const struct probe *p)
 {
-    struct fit_point write[PROBE_LEVELS], zero[PROBE_LEVELS];
+    struct curve_point write[PROBE_LEVELS], zero[PROBE_LEVELS];
     unsigned n = 0;
     for (unsigned level = 0; level < probe_levels(p); level++) {
         struct result_level l = result_level(p, level);
         if (!l.samples)
             continue;
-        write[n] = (struct fit_point){l.size, l.write + l.flush_write};
-        zero[n++] = (struct fit_point){l.size, l.zero + l.flush_zero};
+        write[n] = (struct curve_point){l.size, l.write + l.flush_write};
+        zero[n++] = (struct curve_point){l.size, l.zero + l.flush_zero};
     }
-    struct zero_model m = {.write = fit_line(write, n), .zero = fit_line(zero, n)};
+    struct zero_model m = {.write = curve_line(write, n), .zero = curve_line(zero, n)};
     m.ratio = m.write.b > 0 ? m.zero.b / m.write.b : -1;
     return m;
 }

@@ -251,6 +251,38 @@ Test(registry, scratch_exports_lend_to_the_others)
     registry_free(r);
 }
 
+Test(registry, what_is_known_is_told_while_a_scratch_area_is_measured)
+{
+    struct registry *r = registry_new(dir, 1);
+    struct export *e = open_export(r, "disk", SIZE, WZ);
+    find_fast(e);
+    cr_assert(export_scratch_begins(e, false, &rules));
+    cr_expect_eq(export_judge(e, false, &rules, SIZE, NOW), ZERO_FORWARD);
+    cr_expect_not(export_probe_begins(e, true, &rules, NOW), "one probe at a time");
+    export_probe_ends(e, false, &rules, &(struct zero_finding){0}, false, NOW);
+    cr_assert(export_probe_begins(e, false, &rules, NOW));
+    cr_expect_eq(export_judge(e, false, &rules, SIZE, NOW), ZERO_REFUSE, "inside a request");
+    export_probe_ends(e, false, &rules, &(struct zero_finding){0}, false, NOW);
+    cr_expect_eq(export_judge(e, false, &rules, SIZE, NOW), ZERO_FORWARD);
+    export_close(e, false);
+    registry_free(r);
+}
+
+Test(registry, the_format_of_a_connection_is_no_other_storage)
+{
+    uint16_t df = 1u << 7; // NBD_FLAG_SEND_DF
+    struct registry *r = registry_new(dir, 1);
+    struct export *e = open_export(r, "disk", SIZE, WZ | df);
+    find_slow(e);
+    cr_assert_eq(open_export(r, "disk", SIZE, WZ), e);
+    cr_expect_eq(export_judge(e, false, &rules, SIZE, NOW), ZERO_REFUSE);
+    cr_assert_eq(open_export(r, "disk", SIZE, WZ | 1u << 5), e);
+    cr_expect_eq(export_judge(e, false, &rules, SIZE, NOW), ZERO_PROBE, "but TRIM is");
+    for (int i = 0; i < 3; i++)
+        export_close(e, false);
+    registry_free(r);
+}
+
 Test(registry, when_a_scratch_area_is_due)
 {
     struct registry *r = registry_new("", 1);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // nbdzero-probe: what is made of a measurement: words, verdicts by size, JSON, a picture's script.
-#include "fit.h"
+#include "curve.h"
 #include "plot.h"
 #include "report.h"
 
@@ -151,16 +151,16 @@ Test(probe_result, levels_are_medians)
 }
 
 static void
-expect_line(const struct fit_point *p, unsigned n, double a, double b)
+expect_line(const struct curve_point *p, unsigned n, double a, double b)
 {
-    struct zero_cost c = fit_line(p, n);
+    struct zero_cost c = curve_line(p, n);
     cr_expect_float_eq(c.a, a, 1e-6 * a + 1e-9, "a %g", c.a);
     cr_expect_float_eq(c.b, b, 1e-6 * b + 1e-9, "b %g", c.b);
 }
 
 Test(probe_fit, lines)
 {
-    struct fit_point exact[5], falls[] = {{1, 10}, {2, 5}}, steep[] = {{1, 1}, {2, 3}};
+    struct curve_point exact[5], falls[] = {{1, 10}, {2, 5}}, steep[] = {{1, 1}, {2, 3}};
     for (unsigned i = 0; i < 5; i++) {
         exact[i].n = probe_level_size(i);
         exact[i].t = 1234 + 0.5 * exact[i].n;
@@ -169,10 +169,10 @@ Test(probe_fit, lines)
     expect_line(exact, 2, 1234, 0.5);
     expect_line(exact, 1, exact[0].t, 0);
     expect_line(exact, 0, 0, 0);
-    expect_line((struct fit_point[]){{1, 0}, {2, 0}}, 2, 0, 0); // a clock that stands still
-    struct zero_cost c = fit_line(falls, 2);
+    expect_line((struct curve_point[]){{1, 0}, {2, 0}}, 2, 0, 0); // a clock that stands still
+    struct zero_cost c = curve_line(falls, 2);
     cr_expect(c.b == 0 && c.a > 5 && c.a < 10);
-    c = fit_line(steep, 2);
+    c = curve_line(steep, 2);
     cr_expect(c.a == 0 && c.b > 1 && c.b < 1.5);
 }
 
@@ -180,7 +180,7 @@ Test(probe_fit, lines)
 // it stays among them.
 Test(probe_fit, errors_are_relative)
 {
-    struct fit_point p[10];
+    struct curve_point p[10];
     unsigned seed = 1;
     for (unsigned i = 0; i < 10; i++) {
         p[i].n = probe_level_size(i / 2);
@@ -195,7 +195,7 @@ Test(probe_fit, errors_are_relative)
             least = fmin(least, p[i].t);
             most = fmax(most, p[i].t);
         }
-        struct zero_cost c = fit_line(p, 5);
+        struct zero_cost c = curve_line(p, 5);
         cr_assert(c.a >= 0 && c.b >= 0 && isfinite(c.a + c.b), "run %u", run);
         cr_assert(c.a + c.b * p[0].n < 3 * most && c.a + c.b * p[4].n > least / 3, "run %u", run);
     }

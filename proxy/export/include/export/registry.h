@@ -3,8 +3,8 @@
 // lock in state-dir, whose turn it is to probe. One registry a process, every call from any thread.
 //
 // There is a mutex an export and one for the registry. They are taken when a session begins and
-// ends, by requests to zero (for well under a microsecond), and by probes; never by READ, WRITE,
-// TRIM or FLUSH.
+// ends, by requests to zero (for well under a microsecond), by probes, and when a WRITE of 1 MiB or more,
+// or a FLUSH behind such, has ended that ran alone; never by READ and TRIM.
 #ifndef EXPORT_REGISTRY_H
 #define EXPORT_REGISTRY_H
 
@@ -52,7 +52,7 @@ void export_note(struct export *e, uint16_t advertised_flags, const struct zero_
 
 // Judging, each for the class `no_hole` ------------------------------------------------
 
-// As zero_class_judge(), and REFUSE while this class is being probed.
+// As zero_class_judge(), and REFUSE while a request probes this class.
 enum zero_advice export_judge(struct export *e, bool no_hole, const struct zero_rules *r,
                               uint64_t length, nstime now);
 bool export_wants_teaching(struct export *e, bool no_hole, const struct zero_rules *r,

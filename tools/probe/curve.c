@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "fit.h"
+#include "curve.h"
 
 #include <math.h>
 
@@ -13,7 +13,7 @@ struct sums {
 // Gauss and Newton's method for the squares of ln(t / line): near the line so far, that is a line
 // through t' = line * (1 + ln(t / line)), in relative terms.
 static struct sums
-sums_of(const struct fit_point *p, unsigned count, const struct zero_cost *line)
+sums_of(const struct curve_point *p, unsigned count, const struct zero_cost *line)
 {
     struct sums s = {0};
     for (unsigned i = 0; i < count; i++) {
@@ -47,7 +47,7 @@ solve(const struct sums *s)
 }
 
 struct zero_cost
-fit_line(const struct fit_point *points, unsigned count)
+curve_line(const struct curve_point *points, unsigned count)
 {
     struct sums s = sums_of(points, count, NULL);
     struct zero_cost c = solve(&s);
