@@ -20,6 +20,12 @@ const unsigned probe_repeats[PROBE_LEVELS] = {3, 3, 3, 1, 1};
 #define SPREAD_OVER 0.20              // R + this where the administrator set R higher
 #define GAIN        0.9
 
+// Where time ends within the 4 MiB level, one sample of it must do, if nothing can be mistaken:
+#define LONG_PART 8    // its write takes at least this part of probe-time,
+#define CLEAR     0.33 // s is below R * this here and at 1 MiB,
+#define LINE_LESS 0.5  // and its write lies on the line through the 64K and the 1 MiB ones: no
+#define LINE_MORE 1.5  // outlier, for noise in a lone write makes zeroes look cheap.
+
 // One level in numbers (ns): minima over its samples, for noise only adds.
 struct summary {
     double w, z, z_most, fw, fz;
@@ -120,6 +126,28 @@ against_fast(const struct probe *p, const struct probe_contrast *k, double limit
     return k->has_fs && k->fs >= FLUSH_SLOW ? PROBE_WHY_FLUSH : PROBE_WHY_NOTHING;
 }
 
+static bool
+is_clear(const struct probe *p, const struct probe_contrast *k)
+{
+    return k->gain && against_fast(p, k, CLEAR * p->rules.ratio) == PROBE_WHY_NOTHING;
+}
+
+// A storage that writes so slowly that three samples of 4 MiB do not fit into probe-time: noise is
+// small against what it takes, and those who copy to it gain most.
+static bool
+one_sample_tells(struct probe *p)
+{
+    if (p->stop != PROBE_NO_BUDGET || !level_complete(p, FAST_LEVEL - 1) ||
+        p->levels[FAST_LEVEL].n == 0)
+        return false;
+    struct probe_contrast small = look_at(p, FAST_LEVEL - 1), k = look_at(p, FAST_LEVEL);
+    double on_line = small.dw * (probe_sizes[FAST_LEVEL] - probe_sizes[0]) /
+                     (probe_sizes[FAST_LEVEL - 1] - probe_sizes[0]);
+    bool is_long = k.dw * LONG_PART > (double)p->rules.probe_time;
+    bool is_on_line = k.dw > LINE_LESS * on_line && k.dw < LINE_MORE * on_line;
+    return is_long && is_on_line && is_clear(p, &small) && is_clear(p, &k);
+}
+
 static enum zero_verdict
 decide(struct probe *p, enum zero_verdict verdict, unsigned level, enum probe_why why)
 {
@@ -158,6 +186,8 @@ verdict_at_end(struct probe *p)
     unsigned level = last_level(p);
     while (level >= FAST_LEVEL && !level_complete(p, level))
         level--;
+    if (level < FAST_LEVEL && one_sample_tells(p))
+        return decide(p, ZERO_FAST, FAST_LEVEL, PROBE_WHY_CHEAP_AT_END);
     if (level < FAST_LEVEL) { // a storage too slow to be measured in time is not called fast
         if (cut)
             return ZERO_UNKNOWN;

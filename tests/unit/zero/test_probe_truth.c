@@ -155,6 +155,47 @@ Test(probe_truth, too_slow_to_measure)
     cr_expect_geq(s.writes, 4);
 }
 
+// 21 ms for each 256 KiB: one sample of 4 MiB fits into the second, not three.
+static const struct sim_truth one_sample = {.name = "21 ms for 256 KiB",
+                                            .write = {.step = 21 * MS, .step_bytes = 256u << 10},
+                                            .zero = {.fix = 2 * MS}};
+
+static struct zero_finding
+probe_once(const struct sim_truth *t, unsigned slow_at, nstime slow_by)
+{
+    static struct sim s;
+    struct probe p;
+    sim_begin(&s, t, 1);
+    s.slow_at = slow_at;
+    s.slow_by = slow_by;
+    nstime began = s.now;
+    sim_run(&s, &p, PROBE_RESTORE, SIM_WHOLE, t->name);
+    cr_expect_leq(s.now - began, s.rules.probe_time, "%s", t->name);
+    return probe_finding(&p);
+}
+
+Test(probe_truth, one_sample_tells_where_nothing_can_be_mistaken)
+{
+    struct zero_finding f = probe_once(&one_sample, 0, 0);
+    cr_expect_eq(f.verdict, ZERO_FAST);
+    cr_expect_eq(f.samples, 3 + 3 + 1);
+    cr_expect_float_eq(f.model.write.b, 80, 4, "ns a byte: %g", f.model.write.b);
+    struct sim_truth t = one_sample;
+    t.zero.per_byte = 0.5 * 0.30 * 80; // fast, were there three samples
+    cr_expect_eq(probe_once(&t, 0, 0).verdict, ZERO_SLOW, "half of the limit is not clear");
+    t.zero.per_byte = 80;
+    cr_expect_eq(probe_once(&t, 0, 0).verdict, ZERO_SLOW);
+}
+
+// Zeroes that cost as much as writes, in the lone 4 MiB sample hidden by a write that was held up.
+Test(probe_truth, one_sample_that_is_an_outlier)
+{
+    static const struct sim_truth t = {
+        .name = "held up", .write = {.per_byte = 40}, .zero = {.fix = 2 * MS, .per_byte = 10}};
+    for (unsigned at = 20; at < 70; at++)
+        cr_expect_neq(probe_once(&t, at, 600 * MS).verdict, ZERO_FAST, "operation %u", at);
+}
+
 // Found by the dice above: costs on a line are predicted by that line. A flush of 4.7 ms, taken for
 // the round trip, made 4 MiB look cheaper than they were, and the probe ran over its time.
 Test(probe_truth, costs_on_a_line)
