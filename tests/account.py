@@ -1,10 +1,15 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
 """Adds up what the runners of tests/run have done. Each runner leaves one JSON file in a folder:
-{"passed": n, "failed": n, "skipped": n, "not_run": ["NAME: why"]}.
+{"passed": n, "failed": n, "skipped": n, "not_run": ["NAME: why"]}; pytest's says which have failed, too.
+
+A few tests that failed among many others, with no word of a sanitizer, are run once more, alone. Those that pass then are
+counted as passed and named as unsteady, so that somebody looks at them.
 
   account.py note FOLDER passed|failed|not-run NAME [WHY]
   account.py meson FOLDER NAME TESTLOG.JSON
+  account.py again FOLDER NAME             prints the tests that may be run once more
+  account.py settle FOLDER NAME            ... which have been, into the account NAME-again
   account.py sum FOLDER                    prints, and exits with 1 if anything failed"""
 import glob
 import json
@@ -13,6 +18,7 @@ import re
 import sys
 
 CRITERION = re.compile(r"Tested: *(\d+).*?Passing: *(\d+).*?Failing: *(\d+).*?Crashing: *(\d+)")
+AGAIN_MOST = 3
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -58,21 +64,53 @@ def meson(folder, name, log):
     write(folder, name, **total)
 
 
+def read(folder, name):
+    path = os.path.join(folder, f"{name}.json")
+    if not os.path.exists(path):
+        return {}
+    with open(path, encoding="utf-8") as f:
+        return json.load(f)
+
+
+def again(folder, name):
+    account = read(folder, name)
+    failures = account.get("failures", {})
+    if len(failures) <= AGAIN_MOST and not account.get("damning"):
+        print("\n".join(failures))
+
+
+def settle(folder, name):
+    account, second = read(folder, name), read(folder, f"{name}-again")
+    if not second:  # it did not come to its end
+        return
+    os.unlink(os.path.join(folder, f"{name}-again.json"))
+    passed = [n for n in account["failures"] if n not in second["failures"]]
+    if second["passed"] != len(passed):
+        return
+    account["failed"] -= sum(account["failures"][n] for n in passed)
+    account["passed"] += len(passed)
+    write(folder, name, **dict(account, unsteady=passed))
+
+
 def show(folder):
     total = {"passed": 0, "failed": 0, "skipped": 0}
-    lines, not_run = [], []
+    lines, not_run, unsteady = [], [], []
     for path in sorted(glob.glob(os.path.join(folder, "*.json"))):
         with open(path, encoding="utf-8") as f:
             account = json.load(f)
         for key in total:
             total[key] += account[key]
         not_run += account["not_run"]
+        unsteady += account.get("unsteady", [])
         lines.append(f"{os.path.basename(path)[:-5]:14} {account['passed']:5} passed "
                      f"{account['failed']:4} failed {account['skipped']:4} skipped")
     for line in sorted(set(not_run)):
         print(f"not run: {line}")
+    for node in unsteady:
+        print(f"unsteady: {node}: failed among others, passed alone")
     print("\n".join(lines))
-    print("{passed} passed, {failed} failed, {skipped} skipped".format(**total))
+    print("{passed} passed, {failed} failed, {skipped} skipped".format(**total) +
+          (f", {len(unsteady)} of the passed unsteady" if unsteady else ""))
     return 1 if total["failed"] or not total["passed"] else 0
 
 
@@ -82,6 +120,10 @@ def main(argv):
         note(*argv[2:])
     elif verb == "meson":
         meson(*argv[2:])
+    elif verb == "again":
+        again(*argv[2:])
+    elif verb == "settle":
+        settle(*argv[2:])
     elif verb == "sum":
         return show(argv[2])
     else:

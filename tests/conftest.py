@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from nbdtest import paths  # noqa: E402
 from nbdtest.bystander import Bystander  # noqa: E402
 from nbdtest.process import Processes  # noqa: E402
-from nbdtest.proxy import Proxy  # noqa: E402
+from nbdtest.proxy import SANITIZER, Proxy  # noqa: E402
 from nbdtest.rawclient import RawClient  # noqa: E402
 from nbdtest.upstreams import Servers  # noqa: E402
 
@@ -123,6 +123,8 @@ def bystander():
 
 _count = {"passed": 0, "failed": 0, "skipped": 0}
 _not_run = []
+_failures = {}  # node: how often it counts as failed
+_damning = []  # nodes where a sanitizer spoke: once is enough
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -138,6 +140,9 @@ def pytest_runtest_makereport(item, call):
 def pytest_runtest_logreport(report):
     if report.failed:
         _count["failed"] += 1
+        _failures[report.nodeid] = _failures.get(report.nodeid, 0) + 1
+        if SANITIZER.search(report.longreprtext) or any(SANITIZER.search(text) for _, text in report.sections):
+            _damning.append(report.nodeid)
     elif report.skipped:
         _count["skipped"] += 1
         why = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
@@ -156,4 +161,4 @@ def pytest_sessionfinish(session):
     account = os.environ.get("NBDTEST_ACCOUNT")
     if account and not hasattr(session.config, "workerinput"):  # not in xdist's workers
         with open(account, "w", encoding="utf-8") as f:
-            json.dump(dict(_count, not_run=_not_run), f)
+            json.dump(dict(_count, not_run=_not_run, failures=_failures, damning=_damning), f)
