@@ -27,6 +27,7 @@ void
 histogram_add(struct histogram *h, nstime value)
 {
     h->count++;
+    h->sum += value;
     if (value > h->max)
         h->max = value;
     h->buckets[bucket_of(value)]++;
@@ -36,6 +37,7 @@ void
 histogram_merge(struct histogram *into, const struct histogram *from)
 {
     into->count += from->count;
+    into->sum += from->sum;
     if (from->max > into->max)
         into->max = from->max;
     for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++)
@@ -59,4 +61,13 @@ histogram_quantile(const struct histogram *h, double q)
         }
     }
     return h->max;
+}
+
+uint64_t
+histogram_count_to(const struct histogram *h, nstime value)
+{
+    uint64_t count = 0;
+    for (unsigned i = 0; i < HISTOGRAM_BUCKETS && bucket_middle(i) <= value; i++)
+        count += h->buckets[i];
+    return count;
 }

@@ -66,6 +66,20 @@ fill_limits(struct limits *l, const struct config_value *v)
 }
 
 static void
+fill_metrics(struct config *c, const struct config_value *v, struct faults *faults)
+{
+    char err[512];
+    if (!*v->text)
+        return;
+    if (!address_parse(v->text, &c->metrics, err, sizeof err))
+        fault_at(faults, v->line, "metrics-listen: %s", err);
+    else if (c->metrics.kind != ADDRESS_TCP)
+        fault_at(faults, v->line, "metrics-listen = %s: host:port or [v6]:port would be right",
+                 v->text);
+    c->has_metrics = true;
+}
+
+static void
 fill_process(struct config *c, const struct config_value *v, struct faults *faults)
 {
     struct address a;
@@ -75,6 +89,7 @@ fill_process(struct config *c, const struct config_value *v, struct faults *faul
     c->log_level = (enum log_level)v[KEY_LOG_LEVEL].number;
     c->max_connections = (unsigned)v[KEY_MAX_CONNECTIONS].number;
     c->drain_timeout = v[KEY_DRAIN_TIMEOUT].number;
+    fill_metrics(c, &v[KEY_METRICS_LISTEN], faults);
     if (strlen(c->control_socket) >= sizeof a.path)
         fault_at(faults, v[KEY_CONTROL_SOCKET].line,
                  "control-socket: the path is longer than the %zu bytes that a socket's may have",

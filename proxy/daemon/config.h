@@ -8,12 +8,15 @@
 #include "faults.h"
 
 #include <base/log.h>
+#include <io/address.h>
 #include <session/settings.h>
 
 struct config {
     unsigned threads;     // 0: as many as there are CPUs
     char *control_socket; // "": none
     bool control_socket_given;
+    struct address metrics;
+    bool has_metrics;
     enum log_level log_level;
     unsigned max_connections;
     nstime drain_timeout;

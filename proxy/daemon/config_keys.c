@@ -59,10 +59,11 @@ const struct config_key config_keys[CONFIG_KEYS] = {
             .name = "metrics-listen",
             .sections = IN_PROXY,
             .type = VALUE_TEXT,
-            .form = "host:port",
+            .form = "host:port or [v6]:port",
             .initial = "",
-            .only_default = true,
-            .prose = "Address of an HTTP endpoint, /metrics, for Prometheus. Empty: none.",
+            .example = "127.0.0.1:9809",
+            .prose = "Address of an HTTP endpoint, /metrics, for Prometheus: plain HTTP, for "
+                     "whoever can connect. Empty: none.",
         },
     [KEY_LOG_LEVEL] =
         {

@@ -6,6 +6,7 @@
 #include "files.h"
 #include "listeners.h"
 #include "log.h"
+#include "metrics.h"
 #include "reload.h"
 #include "signals.h"
 #include "state_keeper.h"
@@ -37,6 +38,7 @@ struct process {
     struct state_keeper *state;
     struct collector collector;
     struct control *control;
+    struct metrics *metrics;
     struct timer give_up;
     unsigned ends_asked; // how often we were asked to end
     bool resolving;
@@ -56,6 +58,7 @@ all_drained(void *ctx)
     struct process *p = ctx;
     control_close(p->control);
     p->control = NULL;
+    metrics_close(p->metrics);
     collector_close(&p->collector, all_quiet, p);
 }
 
@@ -137,6 +140,19 @@ open_control(struct process *p, char *err, size_t errlen)
 }
 
 static bool
+open_metrics(struct process *p, char *err, size_t errlen)
+{
+    const struct config *c = p->reload.config;
+    p->metrics = p->reload.metrics = metrics_new(p->ring, &p->collector);
+    if (!metrics_listen(p->metrics, c->has_metrics ? &c->metrics : NULL, err, errlen))
+        return false;
+    bool serves = metrics_serve(p->metrics);
+    if (!serves)
+        snprintf(err, errlen, "metrics-listen: cannot start the HTTP server's thread");
+    return serves;
+}
+
+static bool
 start_workers(struct process *p, unsigned threads, char *err, size_t errlen)
 {
     const struct config *c = p->reload.config;
@@ -182,7 +198,7 @@ start(struct process *p, char *err, size_t errlen)
     p->reload.listeners = p->listeners;
     p->reload.workers = p->workers;
     p->reload.threads = threads;
-    if (!open_control(p, err, errlen))
+    if (!open_control(p, err, errlen) || !open_metrics(p, err, errlen))
         return false;
     p->signals.got = got_signal;
     if (!signals_start(&p->signals, p->ring)) {
@@ -200,6 +216,7 @@ static void
 clean_up(struct process *p)
 {
     control_close(p->control);
+    metrics_close(p->metrics);
     if (p->workers)
         workers_stop(p->workers);
     if (p->resolving)
@@ -213,6 +230,7 @@ clean_up(struct process *p)
         registry_free(p->registry);
     if (p->ring)
         ring_free(p->ring);
+    metrics_free(p->metrics);
     config_free(p->reload.config);
 }
 

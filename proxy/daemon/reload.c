@@ -51,7 +51,18 @@ refuse(const struct reload *r, struct faults *f)
 
 // Applying --------------------------------------------------------------------------------
 
-// All or nothing: the one thing that may still fail.
+static bool
+open_metrics(struct reload *r, const struct config *next, struct faults *f)
+{
+    char err[CAUSE];
+    if (metrics_listen(r->metrics, next->has_metrics ? &next->metrics : NULL, err, sizeof err))
+        return true;
+    const struct config_section *proxy = config_section_find(&next->document, SECTION_PROXY, "");
+    fault_at(f, proxy ? proxy->values[KEY_METRICS_LISTEN].line : 0, "%s", err);
+    return false;
+}
+
+// All or nothing: what may still fail comes before anything changes.
 static bool
 change_listeners(struct reload *r, const struct config *next, struct faults *f)
 {
@@ -116,6 +127,8 @@ apply(struct reload *r, struct config *next, struct faults *f)
     r->listeners->max_connections =
         allowed_connections(next->max_connections, r->threads, next->settings->n_listeners);
     begin_upstreams(r->config, next);
+    if (!metrics_serve(r->metrics))
+        warning_at(f, 0, "metrics-listen: cannot start the HTTP server's thread");
     if (has_tls(next->settings))
         note_change(changes, "certificates and PSK files have been read anew");
     if (!workers_scratch(r->workers, next->settings))
@@ -140,9 +153,10 @@ reload_now(struct reload *r)
     struct faults f = {0};
     struct config *next = config_reload(r->options->config, r->config, &f);
     json_t *reply;
-    if (next && change_listeners(r, next, &f)) {
+    if (next && open_metrics(r, next, &f) && change_listeners(r, next, &f)) {
         reply = apply(r, next, &f);
     } else {
+        metrics_cancel(r->metrics);
         config_free(next);
         reply = refuse(r, &f);
     }

@@ -6,6 +6,7 @@
 
 #include "config.h"
 #include "listeners.h"
+#include "metrics.h"
 #include "options.h"
 
 #include <jansson.h>
@@ -15,6 +16,7 @@ struct reload {
     struct config *config; // the one at hand; owned
     struct listeners *listeners;
     struct workers *workers;
+    struct metrics *metrics;
     unsigned threads;
     bool ending; // nothing is reloaded any more
 };

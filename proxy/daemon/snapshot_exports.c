@@ -18,13 +18,35 @@ microseconds(nstime t)
     return json_integer((json_int_t)((t + NS_PER_US / 2) / NS_PER_US));
 }
 
+// Microseconds, up to which requests are counted: what Prometheus calls buckets.
+static const json_int_t latency_bounds[] = {50,     100,     250,     500,     1000,   2500,
+                                            5000,   10000,   25000,   50000,   100000, 250000,
+                                            500000, 1000000, 2500000, 10000000};
+
+static json_t *
+buckets_json(const struct histogram *h)
+{
+    json_t *list = json_array();
+    for (unsigned i = 0; i < sizeof latency_bounds / sizeof latency_bounds[0]; i++) {
+        uint64_t n = histogram_count_to(h, (nstime)latency_bounds[i] * NS_PER_US);
+        if (json_array_append_new(list, json_pack("[I, I]", latency_bounds[i], (json_int_t)n)) <
+            0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
 static json_t *
 latency_json(const struct histogram *h)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "p50", microseconds(histogram_quantile(h, 0.5)),
-                     "p90", microseconds(histogram_quantile(h, 0.9)), "p99",
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "p50",
+                     microseconds(histogram_quantile(h, 0.5)), "p90",
+                     microseconds(histogram_quantile(h, 0.9)), "p99",
                      microseconds(histogram_quantile(h, 0.99)), "p999",
-                     microseconds(histogram_quantile(h, 0.999)), "max", microseconds(h->max));
+                     microseconds(histogram_quantile(h, 0.999)), "max", microseconds(h->max), "sum",
+                     microseconds(h->sum), "buckets", buckets_json(h));
 }
 
 static json_t *

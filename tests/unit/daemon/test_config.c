@@ -307,10 +307,22 @@ not_yet(const char *listen, const char *upstream, const char *more, unsigned lin
 Test(config, not_yet_supported)
 {
     not_yet("", "reconnect-timeout = 5s\n", "", 6);
-    not_yet("", "", "[proxy]\nmetrics-listen = 127.0.0.1:9\n", 7);
     expect_only_fault(
         "[listen l]\naddress = systemd:x\nupstream = u\n[upstream u]\nuri = nbd://a\n", 2,
         "not yet supported");
+}
+
+Test(config, metrics_listen)
+{
+    struct faults f = {0};
+    struct config *c = config_of(GOOD "[proxy]\nmetrics-listen = [::1]:9809\n", &f);
+    cr_assert(c && c->has_metrics);
+    cr_expect_str_eq(c->metrics.host, "::1");
+    cr_expect_str_eq(c->metrics.port, "9809");
+    config_free(c);
+    faults_clear(&f);
+    expect_only_fault(GOOD "[proxy]\nmetrics-listen = unix:/m\n", 7, "[v6]:port would be right");
+    expect_only_fault(GOOD "[proxy]\nmetrics-listen = 9809\n", 7, "metrics-listen: ");
 }
 
 Test(config, defaults_that_are_written_out_are_fine)

@@ -15,7 +15,7 @@
 
 struct histogram {
     uint64_t count;
-    nstime max;
+    nstime max, sum;
     uint32_t buckets[HISTOGRAM_BUCKETS];
 };
 
@@ -24,5 +24,8 @@ void histogram_merge(struct histogram *into, const struct histogram *from);
 // The value that the share q (0 to 1) of all values does not exceed; 0 if there are none. Never
 // above `max`.
 nstime histogram_quantile(const struct histogram *h, double q);
+
+// How many values were at most `value`; exact to within 0.8 % of it.
+uint64_t histogram_count_to(const struct histogram *h, nstime value);
 
 #endif

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "metrics.h"
+
+#include "memory.h"
+#include "prometheus.h"
+
+#include <base/log.h>
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+// A scraper needs one connection, now and then.
+#define CONNECTIONS_MOST     64u
+#define CONNECTIONS_A_CLIENT 16u
+#define PATIENCE_S           10u // with a request that does not come, or a reply that is not taken
+#define REQUEST_MEMORY       (16u << 10)
+#define SNAPSHOT_WITHIN_S    2
+#define FRESH                (200 * NS_PER_MS) // for so long one picture serves everybody
+
+struct metrics {
+    struct ring *ring;
+    struct collector *collector;
+    struct letter letter; // to the main thread
+    struct snapshot_waiter waiter;
+    struct MHD_Daemon *http;
+    char address[ADDRESS_TEXT]; // where it serves; "": nowhere
+    char next[ADDRESS_TEXT];    // and where it will
+    int next_fd;                // -1: none
+
+    // Between the two threads.
+    pthread_mutex_t mutex;
+    pthread_cond_t news;
+    bool asked, ending;
+    unsigned pictures; // that have come; one that failed, too
+    json_t *snapshot;  // the last one; NULL: it failed
+
+    // The HTTP thread's.
+    char *text;
+    size_t len;
+    nstime made;
+};
+
+// The main thread's part ------------------------------------------------------------------
+
+static void
+snapshot_done(struct snapshot_waiter *w, json_t *snapshot)
+{
+    struct metrics *m = (struct metrics *)((char *)w - offsetof(struct metrics, waiter));
+    pthread_mutex_lock(&m->mutex);
+    json_decref(m->snapshot);
+    m->snapshot = json_incref(snapshot);
+    m->asked = false;
+    m->pictures++;
+    pthread_cond_broadcast(&m->news);
+    pthread_mutex_unlock(&m->mutex);
+}
+
+static void
+asked(struct letter *l)
+{
+    struct metrics *m = (struct metrics *)((char *)l - offsetof(struct metrics, letter));
+    if (!m->http) // closed meanwhile
+        return;
+    if (!collector_ask(m->collector, &m->waiter))
+        snapshot_done(&m->waiter, NULL);
+}
+
+// The HTTP thread's -----------------------------------------------------------------------
+
+static nstime
+clock_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (nstime)t.tv_sec * NS_PER_SEC + (nstime)t.tv_nsec;
+}
+
+// Waits for a picture, asked for after this was called or just before it. NULL: none came in time.
+static json_t *
+await_snapshot(struct metrics *m)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += SNAPSHOT_WITHIN_S;
+    pthread_mutex_lock(&m->mutex);
+    unsigned pictures = m->pictures;
+    if (!m->asked) {
+        m->asked = true;
+        ring_post(m->ring, &m->letter);
+    }
+    int late = 0;
+    while (m->pictures == pictures && !m->ending && !late)
+        late = pthread_cond_timedwait(&m->news, &m->mutex, &until);
+    json_t *snapshot = m->pictures == pictures ? NULL : json_incref(m->snapshot);
+    pthread_mutex_unlock(&m->mutex);
+    return snapshot;
+}
+
+static bool
+refresh(struct metrics *m)
+{
+    nstime now = clock_now();
+    if (m->text && now - m->made < FRESH)
+        return true;
+    json_t *snapshot = await_snapshot(m);
+    free(m->text);
+    m->text = snapshot ? prometheus_text(snapshot, &m->len) : NULL;
+    m->made = now;
+    json_decref(snapshot);
+    return m->text;
+}
+
+static enum MHD_Result
+answer(struct MHD_Connection *c, unsigned status, const char *type, const char *header,
+       const char *value, const char *text, size_t len)
+{
+    // Copied: the connection may take its time.
+    struct MHD_Response *r =
+        MHD_create_response_from_buffer(len, (void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY);
+    if (!r)
+        return MHD_NO;
+    MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    if (header)
+        MHD_add_response_header(r, header, value);
+    enum MHD_Result queued = MHD_queue_response(c, status, r);
+    MHD_destroy_response(r);
+    return queued;
+}
+
+static enum MHD_Result
+say(struct MHD_Connection *c, unsigned status, const char *header, const char *value,
+    const char *text)
+{
+    return answer(c, status, "text/plain; charset=utf-8", header, value, text, strlen(text));
+}
+
+static enum MHD_Result
+requested(void *ctx, struct MHD_Connection *c, const char *url, const char *method,
+          const char *version, const char *upload, size_t *upload_size, void **state)
+{
+    static int seen;
+    struct metrics *m = ctx;
+    if (*upload_size) { // a body: nobody wants it
+        *upload_size = 0;
+        return MHD_YES;
+    }
+    if (!*state) { // the headers only: a refusal now would close under a body that still comes
+        *state = &seen;
+        return MHD_YES;
+    }
+    if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
+        return say(c, MHD_HTTP_METHOD_NOT_ALLOWED, MHD_HTTP_HEADER_ALLOW, "GET, HEAD",
+                   "GET and HEAD are for this server, nothing else\n");
+    if (strcmp(url, "/") == 0)
+        return say(c, MHD_HTTP_OK, NULL, NULL, "nbdzero-proxy: see /metrics\n");
+    if (strcmp(url, "/metrics") != 0)
+        return say(c, MHD_HTTP_NOT_FOUND, NULL, NULL, "not found: /metrics is what there is\n");
+    if (!refresh(m))
+        return say(c, MHD_HTTP_SERVICE_UNAVAILABLE, MHD_HTTP_HEADER_RETRY_AFTER, "5",
+                   "no statistics: a worker thread does not answer, or memory is out\n");
+    return answer(c, MHD_HTTP_OK, PROMETHEUS_CONTENT_TYPE, NULL, NULL, m->text, m->len);
+}
+
+__attribute__((format(printf, 2, 0))) static void
+complain(void *ctx, const char *format, va_list args)
+{
+    char line[256];
+    vsnprintf(line, sizeof line, format, args);
+    line[strcspn(line, "\n")] = '\0';
+    log_debug("metrics: %s", line);
+}
+
+// Starting and ending ---------------------------------------------------------------------
+
+struct metrics *
+metrics_new(struct ring *ring, struct collector *collector)
+{
+    struct metrics *m = need_zeroed(1, sizeof *m);
+    pthread_condattr_t monotonic;
+    m->next_fd = -1;
+    m->ring = ring;
+    m->collector = collector;
+    m->letter.deliver = asked;
+    m->waiter.done = snapshot_done;
+    pthread_mutex_init(&m->mutex, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&m->news, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    return m;
+}
+
+static struct MHD_Daemon *
+start_http(struct metrics *m, int fd)
+{
+    return MHD_start_daemon(
+        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_ERROR_LOG, 0, NULL, NULL, requested, m,
+        MHD_OPTION_EXTERNAL_LOGGER, complain, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MOST, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+        CONNECTIONS_A_CLIENT, MHD_OPTION_CONNECTION_TIMEOUT, PATIENCE_S,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)REQUEST_MEMORY, MHD_OPTION_END);
+}
+
+static void
+stop_http(struct metrics *m)
+{
+    if (!m->http)
+        return;
+    pthread_mutex_lock(&m->mutex);
+    m->ending = true; // the thread may be waiting for this one
+    pthread_cond_broadcast(&m->news);
+    pthread_mutex_unlock(&m->mutex);
+    MHD_stop_daemon(m->http); // and closes the socket
+    m->http = NULL;
+    m->ending = false;
+    *m->address = '\0';
+}
+
+bool
+metrics_listen(struct metrics *m, const struct address *at, char *err, size_t errlen)
+{
+    char cause[512];
+    metrics_cancel(m);
+    if (at)
+        address_text(at, m->next, sizeof m->next);
+    if (!at || strcmp(m->next, m->address) == 0)
+        return true;
+    m->next_fd = address_listen(at, 0, cause, sizeof cause);
+    if (m->next_fd < 0)
+        snprintf(err, errlen, "metrics-listen: %s", cause);
+    return m->next_fd >= 0;
+}
+
+void
+metrics_cancel(struct metrics *m)
+{
+    if (m->next_fd >= 0)
+        close(m->next_fd);
+    m->next_fd = -1;
+    *m->next = '\0';
+}
+
+bool
+metrics_serve(struct metrics *m)
+{
+    if (strcmp(m->next, m->address) == 0)
+        return true;
+    stop_http(m);
+    if (!*m->next)
+        return true;
+    m->http = start_http(m, m->next_fd);
+    if (!m->http) {
+        metrics_cancel(m);
+        return false;
+    }
+    m->next_fd = -1; // it is the server's
+    snprintf(m->address, sizeof m->address, "%s", m->next);
+    log_info("metrics at http://%s/metrics", m->address);
+    return true;
+}
+
+void
+metrics_close(struct metrics *m)
+{
+    if (!m)
+        return;
+    metrics_cancel(m);
+    stop_http(m);
+    collector_forget(m->collector, &m->waiter);
+}
+
+void
+metrics_free(struct metrics *m)
+{
+    if (!m)
+        return;
+    json_decref(m->snapshot);
+    free(m->text);
+    pthread_cond_destroy(&m->news);
+    pthread_mutex_destroy(&m->mutex);
+    free(m);
+}
