@@ -7,9 +7,11 @@
 #include "listeners.h"
 #include "log.h"
 #include "metrics.h"
+#include "notify.h"
 #include "reload.h"
 #include "signals.h"
 #include "state_keeper.h"
+#include "watchdog.h"
 #include "workers.h"
 
 #include <errno.h>
@@ -36,6 +38,8 @@ struct process {
     struct workers *workers;
     struct listeners *listeners;
     struct state_keeper *state;
+    struct notifier notifier;
+    struct watchdog *watchdog;
     struct collector collector;
     struct control *control;
     struct metrics *metrics;
@@ -80,6 +84,7 @@ end(struct process *p, const char *why)
         log_info("%s: draining", why);
         p->reload.ending = true;
         listeners_close(p->listeners);
+        notify_stopping(&p->notifier, now + p->reload.config->drain_timeout);
         workers_drain(p->workers, now + p->reload.config->drain_timeout, all_drained, p);
     } else if (p->ends_asked == 2) {
         log_info("%s again: ending now", why);
@@ -198,6 +203,8 @@ start(struct process *p, char *err, size_t errlen)
     p->reload.listeners = p->listeners;
     p->reload.workers = p->workers;
     p->reload.threads = threads;
+    p->reload.notifier = &p->notifier;
+    p->notifier = (struct notifier){.ring = p->ring, .listeners = p->listeners};
     if (!open_control(p, err, errlen) || !open_metrics(p, err, errlen))
         return false;
     p->signals.got = got_signal;
@@ -209,6 +216,8 @@ start(struct process *p, char *err, size_t errlen)
     (void)workers_scratch(p->workers, c->settings);
     log_info("nbdzero-proxy " NBDZERO_VERSION " serves with %u thread%s, pid %d", threads,
              threads == 1 ? "" : "s", (int)getpid());
+    notify_ready(&p->notifier);
+    p->watchdog = watchdog_start(p->ring, p->workers, &p->notifier);
     return true;
 }
 
@@ -231,6 +240,7 @@ clean_up(struct process *p)
     if (p->ring)
         ring_free(p->ring);
     metrics_free(p->metrics);
+    watchdog_free(p->watchdog);
     config_free(p->reload.config);
 }
 

@@ -143,17 +143,15 @@ apply(struct reload *r, struct config *next, struct faults *f)
                      lines_of(f, file, true));
 }
 
-json_t *
-reload_now(struct reload *r)
+static json_t *
+read_anew(struct reload *r)
 {
-    if (r->ending) {
-        log_warn("reload refused: the process is ending");
-        return json_pack("{s:s}", "error", "reload refused: the process is ending");
-    }
     struct faults f = {0};
+    notify_reloading(r->notifier);
     struct config *next = config_reload(r->options->config, r->config, &f);
     json_t *reply;
-    if (next && open_metrics(r, next, &f) && change_listeners(r, next, &f)) {
+    bool good = next && open_metrics(r, next, &f) && change_listeners(r, next, &f);
+    if (good) {
         reply = apply(r, next, &f);
     } else {
         metrics_cancel(r->metrics);
@@ -161,5 +159,15 @@ reload_now(struct reload *r)
         reply = refuse(r, &f);
     }
     faults_clear(&f);
+    notify_reloaded(r->notifier, !good);
     return reply;
+}
+
+json_t *
+reload_now(struct reload *r)
+{
+    if (!r->ending)
+        return read_anew(r);
+    log_warn("reload refused: the process is ending");
+    return json_pack("{s:s}", "error", "reload refused: the process is ending");
 }

@@ -7,6 +7,7 @@
 #include "config.h"
 #include "listeners.h"
 #include "metrics.h"
+#include "notify.h"
 #include "options.h"
 
 #include <jansson.h>
@@ -17,6 +18,7 @@ struct reload {
     struct listeners *listeners;
     struct workers *workers;
     struct metrics *metrics;
+    struct notifier *notifier;
     unsigned threads;
     bool ending; // nothing is reloaded any more
 };

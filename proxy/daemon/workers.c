@@ -37,6 +37,13 @@ cpus_allowed(void)
     return n < 1 ? 1 : (unsigned)n > most ? most : (unsigned)n;
 }
 
+const char *
+workers_name(const struct workers *w, unsigned index, char *name)
+{
+    snprintf(name, WORKER_NAME, "%s-%u", index < w->serving ? "worker" : "scratch", index % 1000);
+    return name;
+}
+
 static void *
 run(void *ctx)
 {
@@ -46,17 +53,16 @@ run(void *ctx)
 }
 
 static bool
-start_thread(struct worker_thread *t, unsigned index, const char *what, char *err, size_t errlen)
+start_thread(struct worker_thread *t, unsigned index, char *err, size_t errlen)
 {
-    char name[16]; // pthread_setname_np(3): so many
+    char name[WORKER_NAME];
     int rc = pthread_create(&t->thread, NULL, run, t);
     if (rc) {
         snprintf(err, errlen, "cannot start worker thread %u: %s", index, strerror(rc));
         return false;
     }
     t->started = true;
-    snprintf(name, sizeof name, "%s-%u", what, index % 1000);
-    pthread_setname_np(t->thread, name);
+    pthread_setname_np(t->thread, workers_name(t->all, index, name));
     return true;
 }
 
@@ -89,7 +95,7 @@ workers_start(struct ring *main, struct registry *registry, unsigned n, bool mea
     }
     // Workers find each other through the registry: none runs before all are there.
     for (unsigned i = 0; good && i < w->n; i++)
-        good = start_thread(&w->list[i], i, i < n ? "worker" : "scratch", err, errlen);
+        good = start_thread(&w->list[i], i, err, errlen);
     if (good)
         return w;
     workers_stop(w);

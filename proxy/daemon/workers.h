@@ -52,6 +52,10 @@ bool workers_scratch(struct workers *w, struct settings *settings);
 bool workers_hand_over(struct workers *w, int fd, struct settings *settings,
                        const struct listener_settings *listener, uint64_t id);
 
+// As the system shows the thread: "worker-0", and "scratch-N" for the last one where it measures.
+#define WORKER_NAME 16 // pthread_setname_np(3): so many
+const char *workers_name(const struct workers *w, unsigned index, char *name);
+
 // Drains all; `all_drained` is called when the last has. A second call brings the deadline forward.
 void workers_drain(struct workers *w, nstime deadline, void (*all_drained)(void *ctx), void *ctx);
 

@@ -39,13 +39,13 @@ def stage(model, servers, start_proxy, bystander, raw):
     one worker both live on the same thread, which is the strictest neighbourhood. Keys of [proxy] are
     for both, those of [upstream] and `listen` for the scripted one."""
     def set_up(kind=ModelUpstream, overrides=None, watch=True, files=None, listen=None, tcp=None,
-               **keys):
+               env=None, **keys):
         upstream = model(kind, **(overrides or {}))
         good = servers.nbdkit("memory", "1M")
         own = {k: v for k, v in keys.items() if k.replace("_", "-") not in PROXY_KEYS}
         common = {k: v for k, v in keys.items() if k not in own}
         proxy = start_proxy({"main": (upstream.uri, own, listen or {}), "good": good.uri},
-                            files=files, tcp=tcp, **{"threads": 1, **common})
+                            files=files, tcp=tcp, env=env, **{"threads": 1, **common})
         if watch:
             bystander(proxy.listens["good"].address)
         return Stage(proxy, upstream, good, raw)

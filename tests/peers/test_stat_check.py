@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """nbdzero-stat check: one line for a monitoring system, and each of its exit codes."""
-import ctypes
 import os
 
 import pytest
@@ -8,11 +7,7 @@ import pytest
 from nbdtest import wire
 from nbdtest.process import wait_until
 from nbdtest.rawserver import ModelUpstream
-
-PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 17, 0x4206, 0x4207
-WALL = 0x40000000  # of waitpid(): threads, too
-libc = ctypes.CDLL(None, use_errno=True)
-libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+from nbdtest.threads import held
 
 
 def check(proxy, code, *words, argv=()):
@@ -139,16 +134,8 @@ def test_no_answer(stage):
 def test_a_worker_stands_still(stage):
     """One thread is held as by a debugger; the others run."""
     s = stage(watch=False)
-    pid = s.proxy.process.pid
-    (worker,) = [int(tid) for tid in os.listdir(f"/proc/{pid}/task")
-                 if open(f"/proc/{pid}/task/{tid}/comm", encoding="ascii").read() == "worker-0\n"]
-    assert libc.ptrace(PTRACE_SEIZE, worker, None, None) == 0, os.strerror(ctypes.get_errno())
-    assert libc.ptrace(PTRACE_INTERRUPT, worker, None, None) == 0
-    os.waitpid(worker, WALL)
-    try:
+    with held(s.proxy.process.pid, "worker-0"):
         check(s.proxy, 2, "a worker thread does not answer")
-    finally:
-        assert libc.ptrace(PTRACE_DETACH, worker, None, None) == 0
     wait_until(lambda: s.proxy.stat("check", check=False).returncode == 0, 5, "the worker is back")
 
 
