@@ -99,6 +99,7 @@ def test_a_socket_where_nobody_is(stage, folder):
     s = stage(env={"NOTIFY_SOCKET": os.path.join(folder, "nobody")}, watch=False)
     s.client().start()
     s.proxy.stat("reload")
+    s.proxy.stop()
     assert len([line for line in s.proxy.lines("warn") if "NOTIFY_SOCKET" in line]) == 1
 
 
@@ -111,12 +112,12 @@ def test_a_watchdog_is_fed_and_a_stuck_worker_stops_that(systemd, stage):
     assert feeds[-1] - feeds[0] < 3 * 4 * usec / 1e6
     with held(s.proxy.process.pid, "worker-1"):
         wait_until(lambda: "worker-1 has stopped turning its loop" in s.proxy.log(), 20)
-        systemd.none("WATCHDOG", 0)  # those that were sent before
-        systemd.none("WATCHDOG", 1.5 * usec / 1e6)
+        systemd.skip()  # what was sent before
+        systemd.none("WATCHDOG", 0.6 * usec / 1e6)
         assert "worker-0 has" not in s.proxy.log()
         assert s.proxy.stat("check", check=False).returncode == 2
     systemd.until("WATCHDOG")
-    assert "worker-1 goes on" in s.proxy.log()
+    wait_until(lambda: "worker-1 goes on" in s.proxy.log(), 20)
 
 
 def test_a_watchdog_of_another_process(systemd, stage):
@@ -129,4 +130,4 @@ def test_a_watchdog_of_another_process(systemd, stage):
 def test_a_watchdog_that_is_no_number(systemd, stage):
     s = stage(env=dict(systemd.env, WATCHDOG_USEC="soon"), watch=False)
     systemd.until("READY")
-    assert any("WATCHDOG_USEC" in line for line in s.proxy.lines("warn"))
+    wait_until(lambda: any("WATCHDOG_USEC" in line for line in s.proxy.lines("warn")), 10)
