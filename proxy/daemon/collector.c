@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "collector.h"
 
+#include "export_names.h"
 #include "snapshot.h"
 
 #include <stddef.h>
@@ -58,6 +59,7 @@ picture(struct collection *k)
     json_t *json = NULL;
     if (reports && addresses) {
         registry_describe(c->registry, now, describe_one, &exports);
+        export_names_pinned(c->registry, c->listeners->settings, describe_one, &exports);
         for (unsigned i = 0; i < k->n; i++)
             reports[i] = k->parts[i].report;
         for (unsigned i = 0; i < c->listeners->n; i++)

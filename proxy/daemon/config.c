@@ -80,20 +80,35 @@ fill_metrics(struct config *c, const struct config_value *v, struct faults *faul
 }
 
 static void
-fill_process(struct config *c, const struct config_value *v, struct faults *faults)
+fill_control(struct config *c, const struct config_value *v, struct faults *faults)
 {
     struct address a;
-    c->threads = (unsigned)v[KEY_THREADS].number;
+    const struct config_value *mode = &v[KEY_CONTROL_SOCKET_MODE];
+    const struct config_value *group = &v[KEY_CONTROL_SOCKET_GROUP];
     c->control_socket = need_copy(v[KEY_CONTROL_SOCKET].text);
     c->control_socket_given = v[KEY_CONTROL_SOCKET].line;
-    c->log_level = (enum log_level)v[KEY_LOG_LEVEL].number;
-    c->max_connections = (unsigned)v[KEY_MAX_CONNECTIONS].number;
-    c->drain_timeout = v[KEY_DRAIN_TIMEOUT].number;
-    fill_metrics(c, &v[KEY_METRICS_LISTEN], faults);
+    c->control_mode = mode->line || !*group->text ? (unsigned)mode->number : 0660;
+    c->control_group = NO_GROUP;
     if (strlen(c->control_socket) >= sizeof a.path)
         fault_at(faults, v[KEY_CONTROL_SOCKET].line,
                  "control-socket: the path is longer than the %zu bytes that a socket's may have",
                  sizeof a.path - 1);
+    if (*group->text && !group_find(group->text, &c->control_group))
+        fault_at(faults, group->line,
+                 "control-socket-group = %s: there is no such group; the name or number of one "
+                 "would be right",
+                 group->text);
+}
+
+static void
+fill_process(struct config *c, const struct config_value *v, struct faults *faults)
+{
+    c->threads = (unsigned)v[KEY_THREADS].number;
+    fill_control(c, v, faults);
+    c->log_level = (enum log_level)v[KEY_LOG_LEVEL].number;
+    c->max_connections = (unsigned)v[KEY_MAX_CONNECTIONS].number;
+    c->drain_timeout = v[KEY_DRAIN_TIMEOUT].number;
+    fill_metrics(c, &v[KEY_METRICS_LISTEN], faults);
 }
 
 static void

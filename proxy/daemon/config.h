@@ -4,6 +4,7 @@
 #define DAEMON_CONFIG_H
 
 #include "config_document.h"
+#include "control_peer.h"
 #include "counters.h"
 #include "faults.h"
 
@@ -17,6 +18,8 @@ struct config {
     bool control_socket_given;
     struct address metrics;
     bool has_metrics;
+    unsigned control_mode;
+    gid_t control_group; // NO_GROUP: none
     enum log_level log_level;
     unsigned max_connections;
     nstime drain_timeout;

@@ -36,8 +36,30 @@ const struct config_key config_keys[CONFIG_KEYS] = {
             .form = "a path",
             .initial = "/run/nbdzero/control.sock",
             .fixed = true,
-            .prose = "The Unix socket that nbdzero-stat asks, for its owner only (mode 0600). "
-                     "Empty: none.",
+            .prose = "The Unix socket that nbdzero-stat asks. Empty: none.",
+        },
+    [KEY_CONTROL_SOCKET_MODE] =
+        {
+            .name = "control-socket-mode",
+            .sections = IN_PROXY,
+            .type = VALUE_MODE,
+            .initial = "0600",
+            .min = 0,
+            .max = 0777,
+            .prose = "Mode of its file: who may connect, and so may ask. With "
+                     "control-socket-group the default is 0660. To change something is for root, "
+                     "the user that the proxy runs as, and the members of that group.",
+        },
+    [KEY_CONTROL_SOCKET_GROUP] =
+        {
+            .name = "control-socket-group",
+            .sections = IN_PROXY,
+            .type = VALUE_TEXT,
+            .form = "the name or number of a group",
+            .initial = "",
+            .prose = "The group that its file belongs to; its members may change what nbdzero-stat "
+                     "can change. Empty: the proxy's own group has the file, and its members have "
+                     "no such right.",
         },
     [KEY_STATE_DIR] =
         {
@@ -75,7 +97,8 @@ const struct config_key config_keys[CONFIG_KEYS] = {
             .choices = {"error", "warn", "info", "debug"},
             .prose = "How much is logged. error: the operator must act; warn: a peer misbehaved; "
                      "info: connections come and go; debug: each request. --log-level has "
-                     "precedence.",
+                     "precedence. What nbdzero-stat log-level sets stays until a reload finds "
+                     "another level here than the one before.",
         },
     [KEY_MAX_CONNECTIONS] =
         {

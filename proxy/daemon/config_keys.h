@@ -32,6 +32,8 @@ enum value_type {
 enum config_key_id {
     KEY_THREADS,
     KEY_CONTROL_SOCKET,
+    KEY_CONTROL_SOCKET_MODE,
+    KEY_CONTROL_SOCKET_GROUP,
     KEY_STATE_DIR,
     KEY_METRICS_LISTEN,
     KEY_LOG_LEVEL,

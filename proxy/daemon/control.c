@@ -2,57 +2,78 @@
 #include "control.h"
 
 #include "control_request.h"
-#include "files.h"
+#include "control_socket.h"
 #include "memory.h"
 
 #include <base/log.h>
 #include <errno.h>
-#include <io/address.h>
 #include <io/stream.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define CONVERSATIONS_MAX 16u
+#define STRANGERS_MAX     8u // of these: who may only ask must not keep away those who may act
 #define PEER_PATIENCE     (5 * NS_PER_SEC) // for a request to come, and for a reply to be taken
-#define WORKER_PATIENCE   (2 * NS_PER_SEC)
+#define CALL_PATIENCE     (2 * NS_PER_SEC)
 
 struct conversation {
     struct control *control;
     struct conversation *next, **place;
     struct stream *stream;
-    struct timer timer; // of the peer, or while it waits of the workers
-    struct snapshot_waiter waiter;
-    bool waiting;
+    struct timer timer; // of the peer, or while it waits of the command
+    struct control_call call;
+    bool waiting; // for the command's reply
+    bool inside;  // the command itself, which may reply at once:
+    char *line;   // so
+    size_t len;
 };
 
 struct control {
-    struct ring *ring;
-    struct collector *collector;
-    struct reload *reload;
+    const struct control_means *means;
+    gid_t group; // may change things
     struct acceptor acceptor;
     struct socket_file file;
     struct conversation *list;
-    unsigned n;
+    unsigned strangers;
 };
 
 #define CONVERSATION_OF(p, member)                                                                 \
     ((struct conversation *)((char *)(p)-offsetof(struct conversation, member)))
 
+static struct ring *
+ring_of(const struct conversation *v)
+{
+    return v->control->means->ring;
+}
+
+static struct control_counts *
+counts_of(const struct conversation *v)
+{
+    return v->control->means->counts;
+}
+
+static void
+forget_call(struct conversation *v)
+{
+    if (v->waiting && v->call.forget)
+        v->call.forget(&v->call);
+    v->waiting = false;
+}
+
 static void
 end(struct conversation *v, enum stream_close how)
 {
-    struct control *c = v->control;
-    timer_cancel(c->ring, &v->timer);
-    collector_forget(c->collector, &v->waiter);
+    timer_cancel(ring_of(v), &v->timer);
+    forget_call(v);
     stream_close(v->stream, how);
     *v->place = v->next;
     if (v->next)
         v->next->place = v->place;
-    c->n--;
+    v->control->strangers -= !v->call.peer.may_change;
+    counts_of(v)->conversations--;
     free(v);
 }
 
@@ -60,13 +81,13 @@ end(struct conversation *v, enum stream_close how)
 static bool
 say(struct conversation *v, char *line, size_t len)
 {
-    struct buf *b = line ? buf_new(v->control->ring, len) : NULL;
+    struct buf *b = line ? buf_new(ring_of(v), len) : NULL;
     if (b) {
         memcpy(b->data, line, len);
         stream_send_buf(v->stream, b, b->data, len);
         buf_unref(b);
         // The clock itself: a reload may have taken its time.
-        timer_set(v->control->ring, &v->timer, ring_clock(v->control->ring) + PEER_PATIENCE);
+        timer_set(ring_of(v), &v->timer, ring_clock(ring_of(v)) + PEER_PATIENCE);
     } else {
         end(v, STREAM_ABORT);
     }
@@ -78,47 +99,87 @@ static bool
 say_error(struct conversation *v, const char *error)
 {
     size_t len = 0;
-    char *line = control_reply_error(error, &len);
+    char *line = control_error_line(error, &len);
     return say(v, line, len);
 }
 
-static void
-snapshot_done(struct snapshot_waiter *w, json_t *snapshot)
+void
+control_done(struct control_call *call, json_t *reply)
 {
-    struct conversation *v = CONVERSATION_OF(w, waiter);
+    struct conversation *v = CONVERSATION_OF(call, call);
     size_t len = 0;
-    char *line = snapshot ? control_reply_result(snapshot, &len) : NULL;
+    char *line = reply ? control_reply_line(reply, &len) : NULL;
+    json_decref(reply);
+    if (!line)
+        line = control_error_line("out of memory", &len);
     v->waiting = false;
-    if (line ? say(v, line, len) : say_error(v, "out of memory"))
+    if (v->inside) {
+        v->line = line;
+        v->len = len;
+    } else if (say(v, line, len)) {
         stream_nudge(v->stream); // what came meanwhile
+    }
 }
 
 enum turn { TURN_GOES_ON, TURN_WAITS_FOR_PEER, TURN_ENDED /* and v is gone */ };
 
-static bool
-reload(struct conversation *v)
+static enum turn
+carry_out(struct conversation *v, const struct control_request *r)
 {
-    size_t len = 0;
-    json_t *reply = reload_now(v->control->reload);
-    char *line = control_reply(reply, &len);
-    json_decref(reply);
-    return say(v, line, len);
+    v->call = (struct control_call){.means = v->control->means,
+                                    .peer = v->call.peer,
+                                    .patience = CALL_PATIENCE,
+                                    .too_late = "it takes too long"};
+    v->waiting = v->inside = true;
+    r->command->run(&v->call, r->values);
+    v->inside = false;
+    if (!v->waiting)
+        return say(v, v->line, v->len) ? TURN_GOES_ON : TURN_ENDED;
+    timer_set(ring_of(v), &v->timer, ring_clock(ring_of(v)) + v->call.patience);
+    return TURN_GOES_ON;
+}
+
+static bool
+may(const struct conversation *v, const struct control_request *r)
+{
+    char who[64], what[512];
+    if (!r->command->changes)
+        return true;
+    control_peer_text(&v->call.peer, who, sizeof who);
+    control_request_text(r, what, sizeof what);
+    if (v->call.peer.may_change) {
+        counts_of(v)->changes++;
+        log_info("control: %s: %s", who, what);
+        return true;
+    }
+    counts_of(v)->denied++;
+    log_warn("control: %s may not have it done: %s", who, what);
+    return false;
 }
 
 static enum turn
 answer(struct conversation *v, const char *text, size_t len)
 {
-    char err[512];
-    switch (control_request_parse(text, len, err, sizeof err)) {
-    case CONTROL_BAD: return say_error(v, err) ? TURN_GOES_ON : TURN_ENDED;
-    case CONTROL_RELOAD: return reload(v) ? TURN_GOES_ON : TURN_ENDED;
-    case CONTROL_JSON: break;
+    char err[512], who[64];
+    struct control_request r;
+    enum turn turn;
+    counts_of(v)->requests++;
+    if (!control_request_parse(text, len, &r, err, sizeof err)) {
+        counts_of(v)->malformed++;
+        return say_error(v, err) ? TURN_GOES_ON : TURN_ENDED;
     }
-    if (!collector_ask(v->control->collector, &v->waiter))
-        return say_error(v, "out of memory") ? TURN_GOES_ON : TURN_ENDED;
-    v->waiting = true;
-    timer_set(v->control->ring, &v->timer, ring_now(v->control->ring) + WORKER_PATIENCE);
-    return TURN_GOES_ON;
+    if (may(v, &r)) {
+        turn = carry_out(v, &r);
+    } else {
+        snprintf(
+            err, sizeof err,
+            "permission denied: %s may only ask; \"%s\" is for root, the user of nbdzero-proxy "
+            "and the members of control-socket-group",
+            control_peer_text(&v->call.peer, who, sizeof who), r.command->name);
+        turn = say_error(v, err) ? TURN_GOES_ON : TURN_ENDED;
+    }
+    control_request_clear(&r);
+    return turn;
 }
 
 // One request from what has come; the last one need not have a line's end.
@@ -130,6 +191,7 @@ take_request(struct conversation *v)
     const char *newline = n ? memchr(text, '\n', n) : NULL;
     size_t len = newline ? (size_t)(newline - text) : n;
     if (len > CONTROL_REQUEST_MAX) {
+        counts_of(v)->malformed++;
         if (say_error(v, "the request is longer than 4096 bytes"))
             end(v, STREAM_FINISH);
         return TURN_ENDED;
@@ -168,30 +230,55 @@ static void
 patience_ends(struct timer *t)
 {
     struct conversation *v = CONVERSATION_OF(t, timer);
-    struct ring *ring = v->control->ring;
     if (v->waiting) {
-        collector_forget(v->control->collector, &v->waiter);
-        v->waiting = false;
-        if (say_error(v, "a worker thread does not answer"))
+        forget_call(v);
+        if (say_error(v, v->call.too_late))
             end(v, STREAM_FINISH);
         return;
     }
     nstime last = stream_last_sent(v->stream);
-    if (stream_unsent(v->stream) && ring_now(ring) - last < PEER_PATIENCE)
-        timer_set(ring, t, last + PEER_PATIENCE);
+    if (stream_unsent(v->stream) && ring_now(ring_of(v)) - last < PEER_PATIENCE)
+        timer_set(ring_of(v), t, last + PEER_PATIENCE);
     else
         end(v, STREAM_ABORT);
 }
 
+// Coming and going -------------------------------------------------------------------------
+
 static void
-turn_away(int fd)
+turn_away(const struct control *c, int fd)
 {
     size_t len;
-    char *line = control_reply_error("too many control connections", &len);
+    char *line = control_error_line("too many control connections", &len);
+    c->means->counts->refused++;
     if (line && send(fd, line, len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
         log_debug("control: cannot say that there are too many connections: %s", strerror(errno));
     free(line);
     close(fd);
+}
+
+static bool
+has_room(const struct control *c, const struct control_peer *peer)
+{
+    return c->means->counts->conversations < CONVERSATIONS_MAX &&
+           (peer->may_change || c->strangers < STRANGERS_MAX);
+}
+
+static void
+begin(struct control *c, struct conversation *v, const struct control_peer *peer)
+{
+    v->control = c;
+    v->call.peer = *peer;
+    v->timer.fire = patience_ends;
+    v->next = c->list;
+    v->place = &c->list;
+    if (v->next)
+        v->next->place = &v->next;
+    c->list = v;
+    c->strangers += !peer->may_change;
+    c->means->counts->conversations++;
+    timer_set(c->means->ring, &v->timer, ring_now(c->means->ring) + PEER_PATIENCE);
+    stream_want(v->stream, CONTROL_REQUEST_MAX + 1);
 }
 
 static void
@@ -199,54 +286,43 @@ accepted(struct acceptor *a, int fd)
 {
     static const struct stream_handler handler = {.ready = ready, .broken = broken};
     struct control *c = (struct control *)((char *)a - offsetof(struct control, acceptor));
-    struct conversation *v = c->n < CONVERSATIONS_MAX ? calloc(1, sizeof *v) : NULL;
+    struct control_peer peer = control_peer_of(fd, c->group);
+    struct conversation *v = has_room(c, &peer) ? calloc(1, sizeof *v) : NULL;
     if (!v) {
-        turn_away(fd);
+        turn_away(c, fd);
         return;
     }
-    v->stream = stream_new(c->ring, fd, 0, &handler, v);
-    if (!v->stream) {
+    v->stream = stream_new(c->means->ring, fd, 0, &handler, v);
+    if (v->stream)
+        begin(c, v, &peer);
+    else
         free(v);
-        return;
-    }
-    v->control = c;
-    v->waiter.done = snapshot_done;
-    v->timer.fire = patience_ends;
-    v->next = c->list;
-    v->place = &c->list;
-    if (v->next)
-        v->next->place = &v->next;
-    c->list = v;
-    c->n++;
-    timer_set(c->ring, &v->timer, ring_now(c->ring) + PEER_PATIENCE);
-    stream_want(v->stream, CONTROL_REQUEST_MAX + 1);
 }
 
 struct control *
-control_open(struct ring *ring, struct collector *collector, struct reload *reload,
-             const char *path, char *err, size_t errlen)
+control_open(const struct control_means *means, const struct config *config, char *err,
+             size_t errlen)
 {
-    struct address a = {.kind = ADDRESS_UNIX};
-    snprintf(a.path, sizeof a.path, "%s", path);
-    if (!make_parent(path, 0755)) {
-        snprintf(err, errlen, "control-socket %s: cannot make its directory: %s", path,
-                 strerror(errno));
+    struct socket_file file;
+    int fd = control_socket_open(config, &file, err, errlen);
+    if (fd < 0)
         return NULL;
-    }
-    char cause[512];
-    int fd = address_listen(&a, 0600, cause, sizeof cause);
-    if (fd < 0) {
-        snprintf(err, errlen, "control-socket: %s", cause);
-        return NULL;
-    }
     struct control *c = need_zeroed(1, sizeof *c);
-    c->ring = ring;
-    c->collector = collector;
-    c->reload = reload;
+    c->means = means;
+    c->group = config->control_group;
+    c->file = file;
     c->acceptor = (struct acceptor){.fd = fd, .accepted = accepted};
-    socket_file_note(&c->file, path);
-    accept_start(ring, &c->acceptor);
+    accept_start(means->ring, &c->acceptor);
     return c;
+}
+
+void
+control_change(struct control *c, const struct config *next, struct faults *f)
+{
+    if (!c)
+        return;
+    c->group = next->control_group;
+    control_socket_change(&c->file, next, f);
 }
 
 void

@@ -41,8 +41,9 @@ struct process {
     struct notifier notifier;
     struct watchdog *watchdog;
     struct collector collector;
-    struct control *control;
     struct metrics *metrics;
+    struct control_means means;
+    struct control_counts control_counts;
     struct timer give_up;
     unsigned ends_asked; // how often we were asked to end
     bool resolving;
@@ -60,8 +61,8 @@ static void
 all_drained(void *ctx)
 {
     struct process *p = ctx;
-    control_close(p->control);
-    p->control = NULL;
+    control_close(p->reload.control);
+    p->reload.control = NULL;
     metrics_close(p->metrics);
     collector_close(&p->collector, all_quiet, p);
 }
@@ -92,6 +93,16 @@ end(struct process *p, const char *why)
         timer_set(p->ring, &p->give_up, now + GIVE_UP);
         workers_drain(p->workers, now, all_drained, p);
     }
+}
+
+static bool
+drain(void *process, const char *who)
+{
+    struct process *p = process;
+    if (p->ends_asked)
+        return false;
+    end(p, who);
+    return true;
 }
 
 static void
@@ -138,10 +149,18 @@ open_control(struct process *p, char *err, size_t errlen)
     const struct config *c = p->reload.config;
     if (!*c->control_socket)
         return true;
-    p->control = control_open(p->ring, &p->collector, &p->reload, c->control_socket, err, errlen);
-    if (!p->control && !c->control_socket_given)
+    p->means = (struct control_means){.ring = p->ring,
+                                      .collector = &p->collector,
+                                      .reload = &p->reload,
+                                      .registry = p->registry,
+                                      .state = p->state,
+                                      .counts = &p->control_counts,
+                                      .drain = drain,
+                                      .process = p};
+    p->reload.control = control_open(&p->means, c, err, errlen);
+    if (!p->reload.control && !c->control_socket_given)
         log_warn("%s; nbdzero-stat will not reach this process", err);
-    return p->control || !c->control_socket_given;
+    return p->reload.control || !c->control_socket_given;
 }
 
 static bool
@@ -224,7 +243,7 @@ start(struct process *p, char *err, size_t errlen)
 static void
 clean_up(struct process *p)
 {
-    control_close(p->control);
+    control_close(p->reload.control);
     metrics_close(p->metrics);
     if (p->workers)
         workers_stop(p->workers);

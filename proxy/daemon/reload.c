@@ -6,6 +6,7 @@
 #include "reload.h"
 
 #include "config_changes.h"
+#include "control.h"
 #include "files.h"
 #include "snapshot.h"
 
@@ -76,16 +77,18 @@ change_listeners(struct reload *r, const struct config *next, struct faults *f)
     return false;
 }
 
-// What is logged from now on. What the reload itself has to say is logged if it would have been
-// before, or will be.
+// What is logged from now on: what the file says, if that is not what it said before; else what an
+// administrator has asked for since stays. What the reload itself has to say is logged if it would
+// have been before, or will be.
 static int
 change_log_level(const struct reload *r, const struct config *next, struct faults *f)
 {
     const struct options *o = r->options;
     int before = atomic_load(&log_threshold);
-    if (o->has_log_level && next->log_level != r->config->log_level)
+    bool differs = next->log_level != r->config->log_level;
+    if (o->has_log_level && differs)
         warning_at(f, 0, "log-level has no effect: --log-level has precedence");
-    int level = o->has_log_level ? before : (int)next->log_level;
+    int level = o->has_log_level || !differs ? before : (int)next->log_level;
     atomic_store(&log_threshold, level > before ? level : before);
     return level;
 }
@@ -126,6 +129,7 @@ apply(struct reload *r, struct config *next, struct faults *f)
     config_changes(&r->config->document, &next->document, f, note_change, changes);
     r->listeners->max_connections =
         allowed_connections(next->max_connections, r->threads, next->settings->n_listeners);
+    control_change(r->control, next, f);
     begin_upstreams(r->config, next);
     if (!metrics_serve(r->metrics))
         warning_at(f, 0, "metrics-listen: cannot start the HTTP server's thread");

@@ -12,6 +12,8 @@
 
 #include <jansson.h>
 
+struct control;
+
 struct reload {
     const struct options *options;
     struct config *config; // the one at hand; owned
@@ -19,6 +21,7 @@ struct reload {
     struct workers *workers;
     struct metrics *metrics;
     struct notifier *notifier;
+    struct control *control; // NULL: none
     unsigned threads;
     bool ending; // nothing is reloaded any more
 };

@@ -67,13 +67,15 @@ commands_json(const struct export_counters *c)
 }
 
 // A row without an end reaches as far as requests can.
-static json_int_t
-bytes_to(const struct zero_row *row, uint64_t size)
+static json_t *
+bytes_to(const struct zero_row *row, const struct export_description *d)
 {
     uint64_t to = row->bytes_to;
+    if (to > INT64_MAX && !d->export)
+        return json_null(); // how far that is nobody has said
     if (to > INT64_MAX)
-        to = size > row->bytes_from ? size : row->bytes_from;
-    return (json_int_t)to;
+        to = d->size > row->bytes_from ? d->size : row->bytes_from;
+    return json_integer((json_int_t)to);
 }
 
 static json_t *
@@ -83,8 +85,8 @@ verdict_json(const struct snapshot *s, const struct export_description *d, unsig
     const char *source = zero_source_name(row->source);
     nstime age = s->ring_now > row->since ? s->ring_now - row->since : 0;
     return json_pack(
-        "{s:b, s:I, s:I, s:s, s:s?, s:o, s:o, s:i}", "no_hole", (int)no_hole, "bytes_from",
-        (json_int_t)row->bytes_from, "bytes_to", bytes_to(row, d->size), "verdict",
+        "{s:b, s:I, s:o, s:s, s:s?, s:o, s:o, s:i}", "no_hole", (int)no_hole, "bytes_from",
+        (json_int_t)row->bytes_from, "bytes_to", bytes_to(row, d), "verdict",
         zero_verdict_name(row->verdict), "source", *source ? source : NULL, "age_s",
         row->since ? json_integer((json_int_t)(age / NS_PER_SEC)) : json_null(), "ratio",
         row->ratio >= 0 ? json_real(row->ratio) : json_null(), "samples", (int)row->samples);
@@ -203,7 +205,8 @@ snapshot_exports_json(const struct snapshot *s)
     bool good = list && sum;
     for (size_t i = 0; good && i < s->n_exports; i++) {
         sum_of_workers(s, s->exports[i].export, sum);
-        good = json_array_append_new(list, export_json(s, &s->exports[i], sum, true)) == 0;
+        good = json_array_append_new(
+                   list, export_json(s, &s->exports[i], sum, s->exports[i].export)) == 0;
     }
     if (good) {
         memset(sum, 0, sizeof *sum);

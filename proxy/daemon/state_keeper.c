@@ -151,7 +151,7 @@ struct state_keeper {
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t wake;
-    bool stop;
+    bool stop, hurry;
     int trouble; // errno of what was told last; 0: all is saved
 };
 
@@ -162,7 +162,7 @@ gather(void *ctx, const struct export_state *s, bool worth)
     if (!one)
         return;
     state_name(one->name, s->address, s->name);
-    one->text = worth ? state_text(s, (int64_t)time(NULL)) : NULL;
+    one->text = worth ? state_text(s, (int64_t)time(NULL) - (int64_t)(s->age / NS_PER_SEC)) : NULL;
     one->next = *list;
     *list = one;
 }
@@ -275,9 +275,10 @@ wait_a_while(struct state_keeper *k)
     until.tv_sec += SAVE_EVERY;
     pthread_mutex_lock(&k->mutex);
     int rc = 0;
-    while (!k->stop && rc == 0)
+    while (!k->stop && !k->hurry && rc == 0)
         rc = pthread_cond_timedwait(&k->wake, &k->mutex, &until);
     bool stop = k->stop;
+    k->hurry = false;
     pthread_mutex_unlock(&k->mutex);
     return !stop;
 }
@@ -321,6 +322,17 @@ state_keeper_start(struct registry *r, const char *dir, char *err, size_t errlen
     snprintf(err, errlen, "cannot start the thread that saves state: %s", strerror(rc));
     keeper_free(k);
     return NULL;
+}
+
+void
+state_keeper_hurry(struct state_keeper *k)
+{
+    if (!k)
+        return;
+    pthread_mutex_lock(&k->mutex);
+    k->hurry = true;
+    pthread_cond_signal(&k->wake);
+    pthread_mutex_unlock(&k->mutex);
 }
 
 void

@@ -16,6 +16,8 @@ struct state_keeper;
 // thread could be had, one line in err.
 struct state_keeper *state_keeper_start(struct registry *r, const char *dir, char *err,
                                         size_t errlen);
+// Saves as soon as it can, instead of when it is time. NULL is fine.
+void state_keeper_hurry(struct state_keeper *k);
 // Saves a last time. The registry must still be there. NULL is fine.
 void state_keeper_stop(struct state_keeper *k);
 

@@ -25,17 +25,23 @@ registry_counters(struct registry *r, unsigned index,
     pthread_mutex_unlock(&r->mutex);
 }
 
+struct zero_row
+zero_row_of_pin(enum zero_verdict pin, nstime since)
+{
+    return (struct zero_row){.bytes_from = 1,
+                             .bytes_to = UINT64_MAX,
+                             .verdict = pin,
+                             .source = ZERO_FROM_PIN,
+                             .since = since,
+                             .ratio = -1};
+}
+
 // A pin comes first. One whose own FAST_ZERO is not believed at the moment has that for a verdict.
 static unsigned
 export_rows(struct export *e, bool no_hole, nstime now, struct zero_row *rows)
 {
     if (export_pin(e) != ZERO_UNKNOWN) {
-        rows[0] = (struct zero_row){.bytes_from = 1,
-                                    .bytes_to = UINT64_MAX,
-                                    .verdict = export_pin(e),
-                                    .source = ZERO_FROM_PIN,
-                                    .since = e->pinned_at,
-                                    .ratio = -1};
+        rows[0] = zero_row_of_pin(export_pin(e), e->pinned_at);
         return 1;
     }
     if (!zero_native_refuses(&e->native[no_hole], now))

@@ -56,6 +56,8 @@ struct restored {
     struct restored *next;
     struct export_state state; // owns its bytes
     nstime ago, at;            // it was so old at that time
+    nstime pinned_at;
+    uint64_t changed; // as an export's
 };
 
 struct registry {

@@ -132,8 +132,8 @@ forget_oldest_idle(struct registry *r)
     unsigned idle = 0;
     struct export **oldest = NULL;
     for (struct export **p = &r->exports; *p; p = &(*p)->next) {
-        if ((*p)->connections)
-            continue;
+        if ((*p)->connections || export_pin(*p) != ZERO_UNKNOWN)
+            continue; // an administrator's word lasts
         idle++;
         if (!oldest || (*p)->last_used < (*oldest)->last_used)
             oldest = p;

@@ -3,7 +3,6 @@
 // business; here it goes in and out.
 #include "inside.h"
 
-#include <base/text.h>
 #include <stdlib.h>
 
 void
@@ -30,23 +29,29 @@ state_free(struct registry *r)
     }
 }
 
-bool
-registry_restore(struct registry *r, const struct export_state *s, nstime ago, nstime now)
+// A copy, at the head of the list; NULL: out of memory.
+static struct restored *
+keep(struct registry *r, const struct export_state *s, nstime ago, nstime now)
 {
     struct restored *copy = calloc(1, sizeof *copy);
     if (!copy)
-        return false;
+        return NULL;
     copy->state = *s;
     copy->state.address = copy->state.name = (struct bytes){0};
     if (!copy_bytes(&copy->state.address, s->address) || !copy_bytes(&copy->state.name, s->name)) {
         restored_free(copy);
-        return false;
+        return NULL;
     }
     copy->ago = ago;
-    copy->at = now;
+    copy->at = copy->pinned_at = now;
     copy->next = r->restored;
-    r->restored = copy;
-    return true;
+    return r->restored = copy;
+}
+
+bool
+registry_restore(struct registry *r, const struct export_state *s, nstime ago, nstime now)
+{
+    return keep(r, s, ago, now);
 }
 
 static nstime
@@ -61,7 +66,8 @@ static void
 take(struct export *e, const struct restored *s, nstime now)
 {
     atomic_store(&e->pin, s->state.pin);
-    e->pinned_at = now;
+    e->pinned_at = s->pinned_at;
+    e->changed = s->changed;
     if (s->state.size != e->size || flags_differ(s->state.flags, e->flags))
         return;
     for (int i = 0; i < 2; i++)
@@ -84,9 +90,15 @@ state_take(struct export *e, nstime now)
 }
 
 static bool
-save_one(struct export *e, nstime now, struct export_state *s)
+is_worth_saving(const struct export_state *s)
 {
-    *s = (struct export_state){
+    return s->known[0] || s->known[1] || s->pin != ZERO_UNKNOWN;
+}
+
+static struct export_state
+state_of(struct export *e, nstime now)
+{
+    struct export_state s = {
         .address = e->address,
         .name = e->name,
         .size = e->size,
@@ -94,24 +106,31 @@ save_one(struct export *e, nstime now, struct export_state *s)
         .pin = export_pin(e),
     };
     for (int i = 0; i < 2; i++)
-        s->known[i] = zero_class_save(&e->classes[i], now, &s->classes[i]);
-    return s->known[0] || s->known[1] || s->pin != ZERO_UNKNOWN;
+        s.known[i] = zero_class_save(&e->classes[i], now, &s.classes[i]);
+    return s;
 }
 
 uint64_t
 registry_save(struct registry *r, uint64_t since, nstime now,
               void (*each)(void *ctx, const struct export_state *s, bool worth), void *ctx)
 {
+    struct export_state s;
     pthread_mutex_lock(&r->mutex);
     uint64_t changes = atomic_load(&r->state_changes); // one that comes now is seen next time, too
     for (struct export *e = r->exports; e; e = e->next) {
-        struct export_state s;
         pthread_mutex_lock(&e->mutex);
         if (e->changed > since) {
-            bool worth = save_one(e, now, &s);
-            each(ctx, &s, worth);
+            s = state_of(e, now);
+            each(ctx, &s, is_worth_saving(&s));
         }
         pthread_mutex_unlock(&e->mutex);
+    }
+    for (struct restored *one = r->restored; one; one = one->next) {
+        if (one->changed <= since)
+            continue;
+        s = one->state;
+        s.age = age_of(one, now);
+        each(ctx, &s, is_worth_saving(&s));
     }
     pthread_mutex_unlock(&r->mutex);
     return changes;
@@ -119,29 +138,23 @@ registry_save(struct registry *r, uint64_t since, nstime now,
 
 // Orders of the administrator -------------------------------------------------------------
 
+static const enum zero_verdict pins[] = {
+    [EXPORT_PIN_FAST] = ZERO_FAST, [EXPORT_PIN_SLOW] = ZERO_SLOW, [EXPORT_UNPIN] = ZERO_UNKNOWN};
+
 enum zero_verdict
 export_pin(const struct export *e)
 {
     return atomic_load_explicit(&e->pin, memory_order_relaxed);
 }
 
-static bool
-is_meant(const struct export *e, const char *upstream, const char *name)
-{
-    char shown[sizeof((struct export_description *)0)->name];
-    return (!upstream || strcmp(e->upstream, upstream) == 0) &&
-           strcmp(text_escape(shown, sizeof shown, e->name), name) == 0;
-}
-
 static void
 obey(struct export *e, enum export_order order, nstime now)
 {
-    static const enum zero_verdict pins[] = {[EXPORT_PIN_FAST] = ZERO_FAST,
-                                             [EXPORT_PIN_SLOW] = ZERO_SLOW,
-                                             [EXPORT_UNPIN] = ZERO_UNKNOWN};
     pthread_mutex_lock(&e->mutex);
     if (order == EXPORT_FORGET) {
         export_forget(e);
+        zero_native_begin(&e->native[0]);
+        zero_native_begin(&e->native[1]);
         e->no_space = false;
     } else {
         atomic_store(&e->pin, pins[order]);
@@ -151,20 +164,57 @@ obey(struct export *e, enum export_order order, nstime now)
     pthread_mutex_unlock(&e->mutex);
 }
 
-unsigned
-registry_order(struct registry *r, const char *upstream, const char *name, enum export_order order,
+// One that is not open.
+static bool
+obey_later(struct registry *r, struct bytes address, struct bytes name, enum export_order order,
+           nstime now)
+{
+    struct restored *s = r->restored;
+    while (s && !(bytes_equal(s->state.address, address) && bytes_equal(s->state.name, name)))
+        s = s->next;
+    if (!s)
+        s = keep(r, &(struct export_state){.address = address, .name = name}, 0, now);
+    if (!s)
+        return false;
+    if (order == EXPORT_FORGET) {
+        s->state.known[0] = s->state.known[1] = false;
+    } else {
+        s->state.pin = pins[order];
+        s->pinned_at = now;
+    }
+    s->changed = atomic_fetch_add(&r->state_changes, 1) + 1;
+    return true;
+}
+
+bool
+registry_order(struct registry *r, struct bytes address, struct bytes name, enum export_order order,
                nstime now)
 {
-    unsigned found = 0;
-    struct export *meant = NULL;
+    bool good = true;
     pthread_mutex_lock(&r->mutex);
-    for (struct export *e = r->exports; e; e = e->next)
-        if (is_meant(e, upstream, name)) {
-            meant = e;
-            found++;
-        }
-    if (found == 1)
-        obey(meant, order, now);
+    struct export *e = r->exports;
+    while (e && !(bytes_equal(e->address, address) && bytes_equal(e->name, name)))
+        e = e->next;
+    if (e)
+        obey(e, order, now);
+    else
+        good = obey_later(r, address, name, order, now);
     pthread_mutex_unlock(&r->mutex);
-    return found;
+    return good;
+}
+
+void
+registry_known(struct registry *r, void (*each)(void *ctx, const struct export_known *k), void *ctx)
+{
+    pthread_mutex_lock(&r->mutex);
+    for (struct export *e = r->exports; e; e = e->next) {
+        pthread_mutex_lock(&e->mutex);
+        struct export_known k = {e->upstream, e->address, e->name, export_pin(e), e->pinned_at};
+        pthread_mutex_unlock(&e->mutex);
+        each(ctx, &k);
+    }
+    for (struct restored *s = r->restored; s; s = s->next)
+        each(ctx, &(struct export_known){NULL, s->state.address, s->state.name, s->state.pin,
+                                         s->pinned_at});
+    pthread_mutex_unlock(&r->mutex);
 }

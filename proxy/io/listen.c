@@ -41,23 +41,32 @@ listen_tcp(const struct address *a, char *err, size_t errlen)
     return ok ? fd : fail(fd, a, "listen on", strerror(error), err, errlen);
 }
 
-// Whether somebody answers at a Unix socket that exists. Full backlog: somebody does.
+// Whether nobody answers at a Unix socket that exists. Only a refusal says so: a full backlog does
+// not, nor a socket of another type, nor one that we may not connect to.
 static bool
-is_live(const struct sockaddr_un *sun)
+is_dead(const struct sockaddr_un *sun)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
-        return true;
-    bool live = connect(fd, (const struct sockaddr *)sun, sizeof *sun) == 0 || errno == EAGAIN;
+        return false;
+    bool dead =
+        connect(fd, (const struct sockaddr *)sun, sizeof *sun) < 0 && errno == ECONNREFUSED;
     close(fd);
-    return live;
+    return dead;
 }
 
-static bool
-is_stale_socket(const struct sockaddr_un *sun)
+// Why the path cannot be had; NULL: what is there is a stale socket.
+static const char *
+occupied(const struct sockaddr_un *sun)
 {
     struct stat st;
-    return lstat(sun->sun_path, &st) == 0 && S_ISSOCK(st.st_mode) && !is_live(sun);
+    if (lstat(sun->sun_path, &st) < 0)
+        return strerror(errno);
+    if (!S_ISSOCK(st.st_mode))
+        return "what is there is not a socket: remove it, or name another path";
+    if (!is_dead(sun))
+        return "in use: another process answers there";
+    return NULL;
 }
 
 static int
@@ -72,16 +81,15 @@ listen_unix(const struct address *a, unsigned mode, char *err, size_t errlen)
     // for a moment.
     (void)fchmod(fd, mode);
     int rc = bind(fd, (struct sockaddr *)&sun, sizeof sun);
-    if (rc < 0 && errno == EADDRINUSE && is_stale_socket(&sun)) {
+    if (rc < 0 && errno == EADDRINUSE) {
+        const char *why = occupied(&sun);
+        if (why)
+            return fail(fd, a, "listen on", why, err, errlen);
         (void)unlink(sun.sun_path);
         rc = bind(fd, (struct sockaddr *)&sun, sizeof sun);
     }
     if (rc < 0)
-        return fail(fd, a, "listen on",
-                    errno == EADDRINUSE
-                        ? "in use: another process answers there, or it is not a socket"
-                        : strerror(errno),
-                    err, errlen);
+        return fail(fd, a, "listen on", strerror(errno), err, errlen);
     if (chmod(sun.sun_path, mode) < 0 || listen(fd, BACKLOG) < 0)
         return fail(fd, a, "listen on", strerror(errno), err, errlen);
     return fd;

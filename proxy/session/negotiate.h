@@ -8,7 +8,7 @@
 #include "contexts.h"
 #include "dialog.h"
 #include "list.h"
-#include "routes.h"
+#include <session/routes.h>
 #include "scout.h"
 #include "session.h"
 

@@ -6,7 +6,7 @@
 // loaded.
 #include "prober.h"
 
-#include "routes.h"
+#include <session/routes.h>
 #include "runner.h"
 
 #include "measurable.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "routes.h"
+#include <session/routes.h>
 
 #include <stdio.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "scratch_area.h"
 
-#include "routes.h"
+#include <session/routes.h>
 
 #include <base/text.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
 #include "alone.h"
 
 #include <errno.h>
-#include <routes.h>
+#include <session/routes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>

@@ -167,7 +167,7 @@ save_a_pin(void)
     struct export *e = open_known(r);
     struct state_keeper *k = state_keeper_start(r, dir, err, sizeof err);
     cr_assert(k != NULL, "%s", err);
-    cr_assert(registry_order(r, "u", "d\"i\\x0ask", EXPORT_PIN_SLOW, NOW) == 1);
+    cr_assert(registry_order(r, known.address, known.name, EXPORT_PIN_SLOW, NOW));
     state_keeper_stop(k);
     export_close(e, false);
     registry_free(r);
@@ -198,7 +198,7 @@ Test(state_files, what_is_not_worth_saving_any_more_is_removed)
     state_restore(r, dir, NOW);
     struct export *e = open_known(r);
     struct state_keeper *k = state_keeper_start(r, dir, err, sizeof err);
-    cr_assert(registry_order(r, NULL, "d\"i\\x0ask", EXPORT_UNPIN, NOW) == 1);
+    cr_assert(registry_order(r, known.address, known.name, EXPORT_UNPIN, NOW));
     state_keeper_stop(k);
     cr_assert_not(is_there(name));
     export_close(e, false);
@@ -250,7 +250,7 @@ Test(state_files, a_directory_that_cannot_be_written_is_told_and_survived)
     struct registry *r = registry_new("", 1);
     struct export *e = open_known(r);
     struct state_keeper *k = state_keeper_start(r, "/proc/nowhere", err, sizeof err);
-    cr_assert(registry_order(r, NULL, "d\"i\\x0ask", EXPORT_PIN_FAST, NOW) == 1);
+    cr_assert(registry_order(r, known.address, known.name, EXPORT_PIN_FAST, NOW));
     state_keeper_stop(k);
     cr_assert(state_counts().unsaved == 1);
     export_close(e, false);

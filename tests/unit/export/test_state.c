@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
 #include <export/registry.h>
+#include <stdio.h>
 #include <string.h>
 
 #define NOW  (1000 * NS_PER_SEC)
@@ -51,6 +52,12 @@ static enum zero_advice
 ask(struct export *e, nstime now)
 {
     return export_judge(e, false, &rules, 16 << 20, now);
+}
+
+static bool
+order(struct registry *r, const char *name, enum export_order what)
+{
+    return registry_order(r, bytes_str("here:1"), bytes_str(name), what, NOW);
 }
 
 struct seen {
@@ -104,11 +111,11 @@ Test(state, only_what_has_changed_is_saved_again)
     struct registry *r = registry_new("", 1);
     struct export *a = open_at(r, "a", SIZE, NOW), *b = open_at(r, "b", SIZE, NOW);
     cr_assert(save(r, 0).n == 0);
-    registry_order(r, NULL, "a", EXPORT_PIN_SLOW, NOW);
+    order(r, "a", EXPORT_PIN_SLOW);
     struct seen first = save(r, 0);
     cr_assert(first.n == 1 && first.worth == 1 && bytes_equal(first.last.name, bytes_str("a")));
     cr_assert(save(r, first.changes).n == 0);
-    registry_order(r, NULL, "a", EXPORT_UNPIN, NOW);
+    order(r, "a", EXPORT_UNPIN);
     struct seen second = save(r, first.changes);
     cr_assert(second.n == 1 && second.worth == 0);
     export_close(a, false);
@@ -120,7 +127,7 @@ Test(state, a_pin_lasts_whatever_happens_to_the_export)
 {
     struct registry *r = registry_new("", 1);
     struct export *e = open_at(r, "a", SIZE, NOW);
-    cr_assert(registry_order(r, "u", "a", EXPORT_PIN_SLOW, NOW) == 1);
+    cr_assert(order(r, "a", EXPORT_PIN_SLOW));
     cr_assert(export_pin(e) == ZERO_SLOW);
     export_close(e, true);
     e = open_at(r, "a", 2 * SIZE, NOW);
@@ -131,7 +138,7 @@ Test(state, a_pin_lasts_whatever_happens_to_the_export)
     struct registry *next = with(&saved, 0);
     struct export *again = open_at(next, "a", 3 * SIZE, NOW);
     cr_assert(export_pin(again) == ZERO_SLOW);
-    cr_assert(registry_order(next, NULL, "a", EXPORT_UNPIN, NOW) == 1);
+    cr_assert(order(next, "a", EXPORT_UNPIN));
     cr_assert(export_pin(again) == ZERO_UNKNOWN);
     cr_assert(save(next, 0).worth == 0);
     export_close(again, false);
@@ -140,20 +147,68 @@ Test(state, a_pin_lasts_whatever_happens_to_the_export)
     registry_free(r);
 }
 
-Test(state, orders_say_whether_the_export_is_known_and_the_only_one)
+Test(state, an_order_is_for_one_address)
 {
     struct registry *r = registry_new("", 1);
     struct export *e = open_at(r, "a", SIZE, NOW);
     struct export_key other = {
         .upstream = "v", .address = bytes_str("there:1"), .name = bytes_str("a"), .size = SIZE};
     struct export *f = export_open(r, &other, NOW);
-    cr_assert(registry_order(r, NULL, "a", EXPORT_PIN_FAST, NOW) == 2);
-    cr_assert(export_pin(e) == ZERO_UNKNOWN && export_pin(f) == ZERO_UNKNOWN);
-    cr_assert(registry_order(r, "v", "a", EXPORT_PIN_FAST, NOW) == 1);
+    cr_assert(registry_order(r, other.address, other.name, EXPORT_PIN_FAST, NOW));
     cr_assert(export_pin(e) == ZERO_UNKNOWN && export_pin(f) == ZERO_FAST);
-    cr_assert(registry_order(r, "w", "a", EXPORT_PIN_FAST, NOW) == 0);
     export_close(e, false);
     export_close(f, false);
+    registry_free(r);
+}
+
+Test(state, a_pin_of_what_was_never_seen_is_saved_and_taken)
+{
+    struct registry *r = registry_new("", 1);
+    cr_assert(order(r, "a", EXPORT_PIN_SLOW));
+    struct seen first = save(r, 0);
+    cr_assert(first.n == 1 && first.worth == 1 && first.last.pin == ZERO_SLOW);
+    cr_assert(save(r, first.changes).n == 0);
+    struct export *e = open_at(r, "a", SIZE, NOW);
+    cr_assert(export_pin(e) == ZERO_SLOW);
+    cr_assert(save(r, first.changes).n == 0);
+    cr_assert(save(r, 0).n == 1, "what is opened before it was saved is saved all the same");
+    export_close(e, false);
+    registry_free(r);
+}
+
+Test(state, orders_for_what_is_restored_and_not_open)
+{
+    struct export_state s = state_of("a");
+    struct registry *r = with(&s, 20 * NS_PER_SEC);
+    cr_assert(save(r, 0).n == 0, "nothing has changed");
+    cr_assert(order(r, "a", EXPORT_PIN_FAST));
+    struct seen pinned = save(r, 0);
+    cr_assert(pinned.worth == 1 && pinned.last.pin == ZERO_FAST && pinned.last.known[0]);
+    cr_assert(pinned.last.age == 20 * NS_PER_SEC, "it does not get younger by that");
+    cr_assert(order(r, "a", EXPORT_FORGET));
+    struct seen forgotten = save(r, pinned.changes);
+    cr_assert(forgotten.worth == 1 && !forgotten.last.known[0]);
+    cr_assert(order(r, "a", EXPORT_UNPIN));
+    cr_assert(save(r, forgotten.changes).worth == 0);
+    struct export *e = open_at(r, "a", SIZE, NOW);
+    cr_assert(export_pin(e) == ZERO_UNKNOWN && ask(e, NOW) == ZERO_PROBE);
+    export_close(e, false);
+    registry_free(r);
+}
+
+Test(state, a_pin_outlives_any_number_of_other_exports)
+{
+    struct registry *r = registry_new("", 1);
+    export_close(open_at(r, "a", SIZE, NOW), false);
+    cr_assert(order(r, "a", EXPORT_PIN_FAST));
+    for (unsigned i = 0; i < 200; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "x%u", i);
+        export_close(open_at(r, name, SIZE, NOW), false);
+    }
+    struct export *e = open_at(r, "a", SIZE, NOW);
+    cr_assert(export_pin(e) == ZERO_FAST);
+    export_close(e, false);
     registry_free(r);
 }
 
@@ -163,8 +218,8 @@ Test(state, forget_leaves_nothing_but_the_pin)
     struct registry *r = with(&s, 0);
     struct export *e = open_at(r, "a", SIZE, NOW);
     cr_assert(ask(e, NOW) == ZERO_REFUSE);
-    registry_order(r, NULL, "a", EXPORT_PIN_FAST, NOW);
-    cr_assert(registry_order(r, NULL, "a", EXPORT_FORGET, NOW) == 1);
+    order(r, "a", EXPORT_PIN_FAST);
+    cr_assert(order(r, "a", EXPORT_FORGET));
     cr_assert(ask(e, NOW) == ZERO_PROBE);
     cr_assert(export_pin(e) == ZERO_FAST);
     export_close(e, false);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Which export a name is, listener by listener.
-#include "routes.h"
+#include <session/routes.h>
 
 #include <criterion/criterion.h>
 #include <string.h>

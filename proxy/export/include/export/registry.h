@@ -133,11 +133,21 @@ void registry_counters(struct registry *r, unsigned index,
 // A verdict that an administrator has set, for both classes and all sizes; UNKNOWN: none, it is
 // measured. Lasts until it is set anew, across restarts.
 enum zero_verdict export_pin(const struct export *e);
-// By an export's names for people (struct export_description); upstream NULL: any. Returns how many
-// there are; it is done only if that is 1.
+// By an export's key, whether it is open, has been saved by an earlier process, or was never seen:
+// then it goes for when it is opened. False: out of memory.
 enum export_order { EXPORT_PIN_FAST, EXPORT_PIN_SLOW, EXPORT_UNPIN, EXPORT_FORGET };
-unsigned registry_order(struct registry *r, const char *upstream, const char *name,
-                        enum export_order order, nstime now);
+bool registry_order(struct registry *r, struct bytes address, struct bytes name,
+                    enum export_order order, nstime now);
+// Calls `each` for every export that is known, be it from an earlier process, under the registry's
+// mutex: copy and return.
+struct export_known {
+    const char *upstream; // as the session that came last calls it; NULL: none has come yet
+    struct bytes address, name;
+    enum zero_verdict pin;
+    nstime pinned_at;
+};
+void registry_known(struct registry *r, void (*each)(void *ctx, const struct export_known *k),
+                    void *ctx);
 
 // What outlives the process (state.c). ---------------------------------------------------
 struct export_state {
@@ -147,8 +157,9 @@ struct export_state {
     enum zero_verdict pin;
     bool known[2]; // is there anything of this class?
     struct zero_saved classes[2];
+    nstime age; // it was true so long ago: not opened since
 };
-// Calls `each` for every export that has changed since that many changes, under the mutexes: copy
+// Calls `each` for every export, open or restored, that has changed since that many changes, under the mutexes: copy
 // and return. `worth` false: there is nothing to save of it any more. Returns the changes so far;
 // those of exports that are closed and forgotten in between are lost.
 uint64_t registry_save(struct registry *r, uint64_t since, nstime now,
@@ -172,6 +183,8 @@ struct export_description {
     unsigned n_rows[2]; // without and with NO_HOLE
     struct zero_row rows[2][ZERO_ROWS];
 };
+// What it shows of a pin.
+struct zero_row zero_row_of_pin(enum zero_verdict pin, nstime since);
 // Calls `each` for every export known, under the registry's mutex: copy and return.
 void registry_describe(struct registry *r, nstime now,
                        void (*each)(void *ctx, const struct export_description *d), void *ctx);
