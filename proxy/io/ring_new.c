@@ -83,7 +83,10 @@ uring_open(struct ring *r)
     r->uring_open = true;
     if (!(params.features & IORING_FEAT_EXT_ARG) || !(params.features & IORING_FEAT_NODROP))
         return EINVAL;
-    return 0;
+    // A filter may allow the setup and forbid this call, which would be noticed in mid-work. A ring
+    // that is not enabled yet answers EBADFD.
+    rc = io_uring_enter((unsigned)r->uring.ring_fd, 0, 0, 0, NULL);
+    return rc == -EPERM || rc == -EACCES || rc == -ENOSYS ? -rc : 0;
 }
 
 struct ring *
