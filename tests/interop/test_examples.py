@@ -109,6 +109,8 @@ def test_port_of_the_configuration_is_that_of_the_pod(objects, pod):
     text = objects["ConfigMap", "nbdzero"]["data"]["nbdzero.conf"]
     for port in pod["spec"]["containers"][0]["ports"]:
         assert f":{port['containerPort']}\n" in text, port
+    ports = {port["name"]: str(port["containerPort"]) for port in pod["spec"]["containers"][0]["ports"]}
+    assert pod["metadata"]["annotations"]["prometheus.io/port"] == ports["metrics"]
     mounted = {m["mountPath"] for m in pod["spec"]["containers"][0]["volumeMounts"]}
     for line in text.splitlines():
         if line.startswith(("control-socket", "state-dir")):
