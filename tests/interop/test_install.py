@@ -33,6 +33,11 @@ def pages():
         yield f"man{page[-1]}/{page}"
 
 
+def unit_files():
+    """Files of systemd/ and the folders in it."""
+    return sorted(tree_of(os.path.join(paths.TREE, "systemd")) - {"meson.build"})
+
+
 def documents():
     top = os.path.join(paths.TREE, "docs")
     return {path for path in tree_of(top) if not path.startswith("man/")} - {"meson.build"}
@@ -48,11 +53,11 @@ def expected(prefix, units, sysusers, tmpfiles):
     if os.path.isdir(os.path.join(paths.TREE, "conf/bash-completion")):
         wanted |= {f"{prefix}/share/bash-completion/completions/{name}"
                    for name in names("conf/bash-completion")}
-    for name in names("systemd"):
-        folder = units if name.endswith(UNIT_FILES) else \
-            sysusers if "sysusers" in name else tmpfiles if "tmpfiles" in name else None
-        assert folder, f"where does systemd/{name} belong?"
-        wanted.add(f"{folder}/{installed_name(name)}")
+    for path in unit_files():
+        folder = units if path.endswith(UNIT_FILES) else \
+            sysusers if "sysusers" in path else tmpfiles if "tmpfiles" in path else None
+        assert folder, f"where does systemd/{path} belong?"
+        wanted.add(f"{folder}/{installed_name(os.path.basename(path))}")
     return {path.lstrip("/") for path in wanted}
 
 
@@ -85,9 +90,9 @@ def install(build, destination):
 def check_units(root, prefix, folder):
     """They name installed programs, and no others."""
     found = set()
-    for name in names("systemd"):
-        if name.endswith(UNIT_FILES):
-            with open(f"{root}{folder}/{name}", encoding="utf-8") as f:
+    for path in unit_files():
+        if path.endswith(UNIT_FILES):
+            with open(f"{root}{folder}/{os.path.basename(path)}", encoding="utf-8") as f:
                 found |= set(re.findall(r"(/\S+/bin)/nbdzero-[a-z]+", f.read()))
     assert found == {f"{prefix}/bin"}
 
