@@ -24,33 +24,26 @@ operation(const struct slot *slot)
     return slot->track.flags & NBD_CMD_FLAG_NO_HOLE ? TRAFFIC_ZERO_NO_HOLE : TRAFFIC_ZERO;
 }
 
-// The FLUSH's cost belongs to an operation only where nothing else was there to be flushed.
 static void
 flushed(struct session *s, nstime took, bool alone)
 {
-    struct learning *l = &s->learning;
-    int only = -1;
-    for (int op = 0; op < TRAFFIC_OPS; op++)
-        if (l->unflushed[op])
-            only = only == -1 ? op : TRAFFIC_OPS;
-    if (alone && !l->muddled && only >= 0 && only < TRAFFIC_OPS &&
-        export_has_one_connection(s->export))
-        export_saw_flush(s->export, (enum traffic_op)only, l->unflushed[only], took,
-                         session_now(s));
-    *l = (struct learning){.muddled = !alone};
+    enum traffic_op op;
+    uint64_t n;
+    // Another connection's data would be in it, too.
+    if (traffic_flushed(&s->unflushed, alone, &op, &n) && export_has_one_connection(s->export))
+        export_saw_flush(s->export, op, n, took, session_now(s));
 }
 
 static void
 changed(struct session *s, const struct slot *slot, nstime took, bool alone)
 {
-    struct learning *l = &s->learning;
     uint64_t n = slot->track.length;
     // With FUA it has been flushed itself, who knows what with it; TRIM is none of both.
     if (slot->track.command == NBD_CMD_TRIM || slot->track.flags & NBD_CMD_FLAG_FUA) {
-        l->muddled = true;
+        traffic_muddled(&s->unflushed);
         return;
     }
-    l->unflushed[operation(slot)] += n;
+    traffic_changed(&s->unflushed, operation(slot), n);
     if (alone && n >= TRAFFIC_FROM && s->policy->zero.policy == ZERO_MEASURE)
         export_saw(s->export, &s->policy->zero, operation(slot), n, took, session_now(s));
 }
@@ -76,7 +69,7 @@ learning_done(struct session *s, const struct slot *slot, uint32_t error)
         return;
     nstime now = session_now(s), took = now > slot->began ? now - slot->began : 0;
     if (error) {
-        s->learning.muddled = true;
+        traffic_muddled(&s->unflushed);
         return;
     }
     bool alone = slot_ran_alone(s, slot, took);

@@ -93,12 +93,6 @@ struct late_reply {
     uint8_t bytes[];
 };
 
-// What is to be flushed, by how it was written; `muddled`: something else, too.
-struct learning {
-    uint64_t unflushed[TRAFFIC_OPS];
-    bool muddled;
-};
-
 struct session {
     struct session *next, *prev;
     struct worker *worker;
@@ -162,7 +156,7 @@ struct session {
     // Flushes of ours that failed are owed to who wrote (docs/zeroing.md).
     uint64_t writes_sent, writes_done, writes_flushed;
     unsigned flush_failures_seen;
-    struct learning learning;
+    struct traffic_unflushed unflushed;
     bool dirty;                // data has been written since the last good FLUSH
     uint64_t submitted;        // requests ever sent to this upstream connection
     bool zeroes_by_writing[2]; // upstream has said ENOTSUP to a plain WRITE_ZEROES; with NO_HOLE or

@@ -38,6 +38,35 @@ traffic_saw_flush(struct traffic *t, enum traffic_op op, uint64_t n, nstime took
         keep(&t->flushes[op], n, took, now);
 }
 
+void
+traffic_changed(struct traffic_unflushed *u, enum traffic_op op, uint64_t n)
+{
+    u->bytes[op] += n;
+}
+
+void
+traffic_muddled(struct traffic_unflushed *u)
+{
+    u->muddled = true;
+}
+
+bool
+traffic_flushed(struct traffic_unflushed *u, bool alone, enum traffic_op *op, uint64_t *n)
+{
+    unsigned kinds = 0;
+    for (unsigned i = 0; i < TRAFFIC_OPS; i++) {
+        if (!u->bytes[i])
+            continue;
+        kinds++;
+        *op = (enum traffic_op)i;
+        *n = u->bytes[i];
+    }
+    bool tells = alone && !u->muddled && kinds == 1;
+    // What was in flight beside it may not have been in it.
+    *u = (struct traffic_unflushed){.muddled = !alone};
+    return tells;
+}
+
 static unsigned
 fresh_points(const struct traffic_series *s, nstime now, struct fit_point *p)
 {

@@ -93,8 +93,7 @@ struct learner {
     struct traffic traffic;
     struct zero_class classes[2];
     struct zero_native native;
-    uint64_t unflushed[TRAFFIC_OPS];
-    bool muddled;
+    struct traffic_unflushed unflushed;
     unsigned operations;
     unsigned changed[2]; // the operation at which the verdict became another one; 0: never
     unsigned successes, found_out;
@@ -109,14 +108,10 @@ operation(char op)
 static void
 flushed(struct learner *l, const struct record *r)
 {
-    int only = -1;
-    for (int op = 0; op < TRAFFIC_OPS; op++)
-        if (l->unflushed[op])
-            only = only == -1 ? op : TRAFFIC_OPS;
-    if (r->alone && !l->muddled && only >= 0 && only < TRAFFIC_OPS)
-        traffic_saw_flush(&l->traffic, (enum traffic_op)only, l->unflushed[only], r->took, r->at);
-    memset(l->unflushed, 0, sizeof l->unflushed);
-    l->muddled = !r->alone;
+    enum traffic_op op;
+    uint64_t n;
+    if (traffic_flushed(&l->unflushed, r->alone, &op, &n))
+        traffic_saw_flush(&l->traffic, op, n, r->took, r->at);
 }
 
 static void
@@ -151,7 +146,7 @@ learn(struct learner *l, const struct record *r)
         flushed(l, r);
         return;
     }
-    l->unflushed[operation(r->op)] += r->n;
+    traffic_changed(&l->unflushed, operation(r->op), r->n);
     if (r->alone && r->n >= TRAFFIC_FROM) {
         traffic_saw(&l->traffic, operation(r->op), r->n, r->took, r->at);
         if (++l->operations % JUDGE_EVERY == 0)

@@ -44,6 +44,21 @@ struct traffic {
 void traffic_saw(struct traffic *t, enum traffic_op op, uint64_t n, nstime took, nstime now);
 // A FLUSH alone in flight took `took`, and all that it had to carry were n bytes by this operation.
 void traffic_saw_flush(struct traffic *t, enum traffic_op op, uint64_t n, nstime took, nstime now);
+
+// Of one connection: what the next FLUSH has to carry, by how it was written. Its cost belongs to
+// an operation only where there was nothing else.
+struct traffic_unflushed {
+    uint64_t bytes[TRAFFIC_OPS];
+    bool muddled; // something else, too
+};
+void traffic_changed(struct traffic_unflushed *u, enum traffic_op op, uint64_t n);
+// Nobody knows what is there to be flushed: an operation failed, was flushed on its own, or is of
+// another kind.
+void traffic_muddled(struct traffic_unflushed *u);
+// A FLUSH has succeeded, with nothing else in flight or not. True: all that it carried were *n
+// bytes by *op.
+bool traffic_flushed(struct traffic_unflushed *u, bool alone, enum traffic_op *op, uint64_t *n);
+
 // Address, size or flags have changed.
 void traffic_forget(struct traffic *t);
 
