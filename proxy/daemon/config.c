@@ -108,6 +108,7 @@ fill_process(struct config *c, const struct config_value *v, struct faults *faul
     c->log_level = (enum log_level)v[KEY_LOG_LEVEL].number;
     c->max_connections = (unsigned)v[KEY_MAX_CONNECTIONS].number;
     c->drain_timeout = v[KEY_DRAIN_TIMEOUT].number;
+    c->upgrade_timeout = v[KEY_UPGRADE_TIMEOUT].number;
     fill_metrics(c, &v[KEY_METRICS_LISTEN], faults);
 }
 

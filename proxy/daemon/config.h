@@ -23,6 +23,7 @@ struct config {
     enum log_level log_level;
     unsigned max_connections;
     nstime drain_timeout;
+    nstime upgrade_timeout;          // 0: none
     struct settings *settings;       // one reference
     struct counters *counters;       // one reference; they outlive the settings
     struct config_document document; // as it was read: what the next one is compared with

@@ -178,16 +178,31 @@ const struct config_key config_keys[CONFIG_KEYS] = {
             .prose = "What is in work when the proxy is asked to end may take so long to finish; "
                      "connections that are left then are cut. 0: at once.",
         },
+    [KEY_UPGRADE_TIMEOUT] =
+        {
+            .name = "upgrade-timeout",
+            .sections = IN_PROXY,
+            .type = VALUE_DURATION,
+            .initial = "0s",
+            .min = NS_PER_SEC,
+            .max = 365 * 24 * NS_PER_HR,
+            .zero_is_none = true,
+            .prose = "After an upgrade the old process serves the connections that it has until "
+                     "they end, but no longer than this: what is left then is drained. 0: for as "
+                     "long as they last.",
+        },
 
     [KEY_LISTEN_ADDRESS] =
         {
             .name = "address",
             .sections = IN_LISTEN,
             .type = VALUE_TEXT,
-            .form = "host:port, [v6]:port or unix:/path",
+            .form = "host:port, [v6]:port, unix:/path or systemd:NAME",
             .initial = "",
             .example = "127.0.0.1:10809",
-            .prose = "Where clients connect. Must be given.",
+            .prose = "Where clients connect. Must be given. systemd:NAME: the sockets that systemd "
+                     "passes with FileDescriptorName=NAME, all of them; where it passes none of "
+                     "that name, or one that no section uses, the start fails.",
         },
     [KEY_LISTEN_SOCKET_MODE] =
         {

@@ -72,11 +72,6 @@ fill_address(const struct settings *s, struct listener_settings *l,
         fault_at(faults, v->line, "address: %s", err);
         return;
     }
-    if (l->address.kind == ADDRESS_SYSTEMD)
-        fault_at(
-            faults, v->line,
-            "address = %s is not yet supported: host:port, [v6]:port or unix:/path would be right",
-            v->text);
     if (l->address.kind != ADDRESS_UNIX && mode->line)
         warning_at(faults, mode->line, "socket-mode has no effect: the address is not unix:/path");
     check_taken(s, l, v->line, faults);

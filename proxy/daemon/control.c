@@ -36,6 +36,8 @@ struct control {
     gid_t group; // may change things
     struct acceptor acceptor;
     struct socket_file file;
+    bool elsewhere; // another process has the socket, too: its file is not ours to remove
+    bool accepting;
     struct conversation *list;
     unsigned strangers;
 };
@@ -299,20 +301,34 @@ accepted(struct acceptor *a, int fd)
         free(v);
 }
 
+void
+control_accept(struct control *c, bool on)
+{
+    if (!c || c->accepting == on || c->acceptor.fd < 0)
+        return;
+    c->accepting = on;
+    if (on)
+        accept_start(c->means->ring, &c->acceptor);
+    else
+        accept_stop(&c->acceptor);
+}
+
 struct control *
 control_open(const struct control_means *means, const struct config *config, char *err,
              size_t errlen)
 {
     struct socket_file file;
-    int fd = control_socket_open(config, &file, err, errlen);
+    bool elsewhere;
+    int fd = control_socket_open(config, &file, &elsewhere, err, errlen);
     if (fd < 0)
         return NULL;
     struct control *c = need_zeroed(1, sizeof *c);
     c->means = means;
     c->group = config->control_group;
     c->file = file;
+    c->elsewhere = elsewhere;
     c->acceptor = (struct acceptor){.fd = fd, .accepted = accepted};
-    accept_start(means->ring, &c->acceptor);
+    control_accept(c, true);
     return c;
 }
 
@@ -326,13 +342,39 @@ control_change(struct control *c, const struct config *next, struct faults *f)
 }
 
 void
+control_hand(const struct control *c, struct handed *to)
+{
+    if (c && socket_file_there(&c->file))
+        handed_add(to, INHERITED_CONTROL, c->file.path, c->acceptor.fd);
+}
+
+void
+control_own(struct control *c)
+{
+    if (c)
+        c->elsewhere = false;
+}
+
+void
+control_leave(struct control *c)
+{
+    if (!c || c->acceptor.fd < 0)
+        return;
+    control_accept(c, false);
+    close(c->acceptor.fd);
+    c->acceptor.fd = -1;
+    c->elsewhere = true;
+}
+
+void
 control_close(struct control *c)
 {
     if (!c)
         return;
-    accept_stop(&c->acceptor);
-    close(c->acceptor.fd);
-    socket_file_unlink(&c->file);
+    bool elsewhere = c->elsewhere;
+    control_leave(c);
+    if (!elsewhere)
+        socket_file_unlink(&c->file);
     while (c->list)
         end(c->list, STREAM_FINISH);
     free(c);

@@ -76,6 +76,36 @@ run_drain(struct control_call *call, const struct control_value *values)
                                  "drain_timeout_ms", (json_int_t)(most / NS_PER_MS)));
 }
 
+static void
+upgraded(struct upgrade_waiter *w, pid_t pid, const char *error)
+{
+    struct control_call *call =
+        (struct control_call *)((char *)w - offsetof(struct control_call, upgrade));
+    if (error)
+        control_failed(call, "%s", error);
+    else
+        control_done(call, json_pack("{s:{s:I}}", "result", "pid", (json_int_t)pid));
+}
+
+static void
+forget_upgrade(struct control_call *call)
+{
+    upgrade_forget(call->means->upgrade, &call->upgrade);
+}
+
+static void
+run_upgrade(struct control_call *call, const struct control_value *values)
+{
+    char err[UPGRADE_WORD_MAX + 200];
+    (void)values;
+    call->upgrade.done = upgraded;
+    call->forget = forget_upgrade;
+    call->patience = UPGRADE_PATIENCE;
+    call->too_late = "the upgrade is still under way: the log will say how it ends";
+    if (!upgrade_begin(call->means->upgrade, &call->upgrade, err, sizeof err))
+        control_failed(call, "%s", err);
+}
+
 // Lasts until a reload finds another level in the file than the last one did.
 static void
 run_log_level(struct control_call *call, const struct control_value *values)
@@ -90,6 +120,7 @@ const struct control_command control_commands[] = {
     {.name = "json", .run = run_json},
     {.name = "reload", .changes = true, .run = run_reload},
     {.name = "drain", .changes = true, .run = run_drain},
+    {.name = "upgrade", .changes = true, .run = run_upgrade},
     {.name = "log-level",
      .changes = true,
      .arguments = {{.name = "level", .choices = config_keys[KEY_LOG_LEVEL].choices}},

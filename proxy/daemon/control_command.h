@@ -8,6 +8,7 @@
 #include "control_counts.h"
 #include "control_peer.h"
 #include "reload.h"
+#include "upgrade.h"
 
 #include <jansson.h>
 
@@ -22,6 +23,7 @@ struct control_means {
     struct control_counts *counts;
     // As SIGTERM does it. `who`: for the log. False: that has begun before.
     bool (*drain)(void *process, const char *who);
+    struct upgrade *upgrade;
     void *process;
 };
 
@@ -35,6 +37,7 @@ struct control_call {
     void (*forget)(struct control_call *call);
     const char *too_late;          // the error that is told when patience ends
     struct snapshot_waiter waiter; // of "json"
+    struct upgrade_waiter upgrade; // of "upgrade"
     void *work;                    // of any other command
 };
 

@@ -2,6 +2,7 @@
 #include "control_socket.h"
 
 #include "control_peer.h"
+#include "inherited.h"
 
 #include <errno.h>
 #include <io/address.h>
@@ -28,18 +29,25 @@ set_owner(const char *path, const struct config *c, char *err, size_t errlen)
 }
 
 int
-control_socket_open(const struct config *c, struct socket_file *file, char *err, size_t errlen)
+control_socket_open(const struct config *c, struct socket_file *file, bool *inherited, char *err,
+                    size_t errlen)
 {
     const char *path = c->control_socket;
     char cause[512];
     struct address a = {.kind = ADDRESS_UNIX};
     snprintf(a.path, sizeof a.path, "%s", path);
+    int fd = inherited_get(INHERITED_CONTROL, path);
+    *inherited = fd >= 0;
+    if (fd >= 0) {
+        socket_file_note(file, path);
+        return fd;
+    }
     if (!make_parent(path, 0755)) {
         snprintf(err, errlen, "control-socket %s: cannot make its directory: %s", path,
                  strerror(errno));
         return -1;
     }
-    int fd = address_listen(&a, 0600, cause, sizeof cause);
+    fd = address_listen(&a, 0600, cause, sizeof cause);
     if (fd < 0) {
         snprintf(err, errlen, "control-socket: %s", cause);
         return -1;

@@ -36,7 +36,8 @@ refuse(struct listeners *l, struct listener_counters *counters, int fd)
 static void
 accepted(struct acceptor *a, int fd)
 {
-    struct listener *one = (struct listener *)((char *)a - offsetof(struct listener, acceptor));
+    struct listener *one =
+        ((struct listening *)((char *)a - offsetof(struct listening, acceptor)))->of;
     struct listeners *l = one->all;
     struct listener_counters *counters = one->settings->counters;
     if (counters_active(l->counters) >= l->max_connections) {
@@ -52,31 +53,83 @@ accepted(struct acceptor *a, int fd)
 
 // One socket ------------------------------------------------------------------------------
 
+static void
+add_socket(struct listener *one, int fd)
+{
+    unsigned n = one->n_sockets++;
+    one->sockets = need_array(one->sockets, n + 1, sizeof *one->sockets);
+    one->sockets[n] = (struct listening){.acceptor = {.fd = fd, .accepted = accepted}, .of = one};
+}
+
+static bool
+take_systemd(struct listener *one, char *err, size_t errlen)
+{
+    const char *name = one->settings->address.host;
+    char names[200];
+    unsigned at = 0;
+    for (int fd; (fd = inherited_systemd(name, &at)) >= 0;)
+        add_socket(one, fd);
+    one->elsewhere = one->kept = true;
+    if (!one->n_sockets)
+        snprintf(err, errlen,
+                 "[listen %s]: no socket of the name %s was passed (passed: %s): a .socket unit "
+                 "with FileDescriptorName=%s, or another address, would be right",
+                 one->settings->name, name, inherited_names(names, sizeof names), name);
+    return one->n_sockets;
+}
+
+static bool
+take_or_open(struct listener *one, char *err, size_t errlen)
+{
+    const struct listener_settings *settings = one->settings;
+    char cause[512];
+    int fd = inherited_get(INHERITED_LISTEN, one->address);
+    one->elsewhere = fd >= 0;
+    if (fd < 0)
+        fd = address_listen(&settings->address, settings->socket_mode, cause, sizeof cause);
+    if (fd < 0) {
+        snprintf(err, errlen, "[listen %s]: %s", settings->name, cause);
+        return false;
+    }
+    add_socket(one, fd);
+    if (settings->address.kind == ADDRESS_UNIX)
+        socket_file_note(&one->file, settings->address.path);
+    return true;
+}
+
 static struct listener *
 open_one(struct listeners *l, const struct listener_settings *settings, char *err, size_t errlen)
 {
-    char cause[512];
-    int fd = address_listen(&settings->address, settings->socket_mode, cause, sizeof cause);
-    if (fd < 0) {
-        snprintf(err, errlen, "[listen %s]: %s", settings->name, cause);
-        return NULL;
-    }
     struct listener *one = need_zeroed(1, sizeof *one);
     one->all = l;
     one->settings = settings;
-    one->acceptor = (struct acceptor){.fd = fd, .accepted = accepted};
     address_text(&settings->address, one->address, sizeof one->address);
-    if (settings->address.kind == ADDRESS_UNIX)
-        socket_file_note(&one->file, settings->address.path);
-    return one;
+    if (settings->address.kind == ADDRESS_SYSTEMD ? take_systemd(one, err, errlen)
+                                                  : take_or_open(one, err, errlen))
+        return one;
+    free(one);
+    return NULL;
+}
+
+static void
+accept_on(struct listener *one, bool on)
+{
+    if (one->accepting == on)
+        return;
+    for (unsigned i = 0; i < one->n_sockets; i++) {
+        if (on)
+            accept_start(one->all->ring, &one->sockets[i].acceptor);
+        else
+            accept_stop(&one->sockets[i].acceptor);
+    }
+    one->accepting = on;
 }
 
 static void
 start_one(struct listener *one)
 {
     const struct listener_settings *settings = one->settings;
-    accept_start(one->all->ring, &one->acceptor);
-    one->accepting = true;
+    accept_on(one, true);
     log_info("listening on %s ([listen %s]%s%s)", one->address, settings->name,
              settings->upstream ? ", upstream " : "",
              settings->upstream ? settings->upstream->name : "");
@@ -85,16 +138,28 @@ start_one(struct listener *one)
 static void
 close_one(struct listener *one)
 {
-    if (one->acceptor.fd < 0)
-        return;
-    if (one->accepting)
-        accept_stop(&one->acceptor);
-    // Until the kernel has let go of the poll the socket would go on listening: nobody shall wait
-    // in its queue for an answer, nor the address be in use when a reload takes the listener back.
-    shutdown(one->acceptor.fd, SHUT_RDWR);
-    close(one->acceptor.fd);
-    one->acceptor.fd = -1;
-    socket_file_unlink(&one->file);
+    accept_on(one, false);
+    for (unsigned i = 0; i < one->n_sockets && !one->kept; i++) {
+        // Until the kernel has let go of the poll the socket would go on listening: nobody shall
+        // wait in its queue for an answer, nor the address be in use when a reload takes the
+        // listener back.
+        if (!one->elsewhere)
+            shutdown(one->sockets[i].acceptor.fd, SHUT_RDWR);
+        close(one->sockets[i].acceptor.fd);
+    }
+    free(one->sockets);
+    one->sockets = NULL;
+    one->n_sockets = 0;
+    if (!one->elsewhere)
+        socket_file_unlink(&one->file);
+}
+
+static void
+give_mode(const struct listener *one, unsigned mode)
+{
+    if (*one->file.path && chmod(one->file.path, mode) < 0)
+        log_error("[listen %s]: cannot give %s the mode %04o: %s", one->settings->name,
+                  one->file.path, mode, strerror(errno));
 }
 
 static void
@@ -150,6 +215,47 @@ listeners_free(struct listeners *l)
     settings_unref(l->settings);
     free(l->list);
     free(l);
+}
+
+// Upgrade ---------------------------------------------------------------------------------
+
+void
+listeners_pause(struct listeners *l)
+{
+    for (unsigned i = 0; i < l->n; i++)
+        accept_on(l->list[i], false);
+}
+
+void
+listeners_resume(struct listeners *l)
+{
+    for (unsigned i = 0; i < l->n; i++)
+        accept_on(l->list[i], true);
+}
+
+void
+listeners_hand(const struct listeners *l, struct handed *to)
+{
+    for (unsigned i = 0; i < l->n; i++) {
+        const struct listener *one = l->list[i];
+        bool there = one->settings->address.kind != ADDRESS_UNIX || socket_file_there(&one->file);
+        if (!one->kept && there)
+            handed_add(to, INHERITED_LISTEN, one->address, one->sockets[0].acceptor.fd);
+    }
+    handed_add_systemd(to);
+}
+
+void
+listeners_own(struct listeners *l, bool own)
+{
+    for (unsigned i = 0; i < l->n; i++) {
+        struct listener *one = l->list[i];
+        if (one->kept)
+            continue;
+        if (own && one->elsewhere)
+            give_mode(one, one->settings->socket_mode);
+        one->elsewhere = !own;
+    }
 }
 
 // Reload ----------------------------------------------------------------------------------
@@ -217,16 +323,6 @@ gather(struct listeners *l, const struct settings *next, const struct listener_s
     return list;
 }
 
-static void
-change_mode(const struct listener *one, unsigned mode)
-{
-    if (!*one->file.path || one->settings->socket_mode == mode)
-        return;
-    if (chmod(one->file.path, mode) < 0)
-        log_error("[listen %s]: cannot give %s the mode %04o: %s", one->settings->name,
-                  one->file.path, mode, strerror(errno));
-}
-
 bool
 listeners_change(struct listeners *l, const struct config *config,
                  const struct listener_settings **failed, char *err, size_t errlen)
@@ -243,7 +339,8 @@ listeners_change(struct listeners *l, const struct config *config,
         free_one(l->list[i]);
     }
     for (unsigned i = 0; i < n; i++) {
-        change_mode(list[i], next->listeners[i].socket_mode);
+        if (list[i]->settings->socket_mode != next->listeners[i].socket_mode)
+            give_mode(list[i], next->listeners[i].socket_mode);
         list[i]->settings = &next->listeners[i];
         if (!list[i]->accepting)
             start_one(list[i]);

@@ -6,6 +6,7 @@
 
 #include "config.h"
 #include "files.h"
+#include "inherited.h"
 #include "workers.h"
 
 #include <io/ring.h>
@@ -13,8 +14,17 @@
 
 struct listeners;
 
-struct listener {
+struct listening {
     struct acceptor acceptor;
+    struct listener *of;
+};
+
+// Its sockets: one, but of systemd's as many as have the name.
+struct listener {
+    struct listening *sockets;
+    unsigned n_sockets;
+    bool elsewhere; // another process has them, too: neither shut down nor unlinked when closed
+    bool kept;      // systemd's: stay open, for a reload to come (inherited.h)
     struct listeners *all;
     const struct listener_settings *settings; // of the settings at hand
     struct socket_file file;
@@ -46,6 +56,16 @@ void listeners_start(struct listeners *l, struct workers *workers, unsigned max_
 // connections keep what they have.
 bool listeners_change(struct listeners *l, const struct config *config,
                       const struct listener_settings **failed, char *err, size_t errlen);
+
+// An upgrade. Between these two nothing is accepted, and nobody who connects notices: connections
+// wait in the kernel.
+void listeners_pause(struct listeners *l);
+void listeners_resume(struct listeners *l);
+// What the successor gets. Not a Unix socket whose file is gone: nobody can connect to that.
+void listeners_hand(const struct listeners *l, struct handed *to);
+// Whether the sockets that this process had from another one, or has handed to one, are its own
+// now: who owns them removes their files.
+void listeners_own(struct listeners *l, bool own);
 
 // Accepts nothing more, closes the sockets, unlinks their files. May be called twice.
 void listeners_close(struct listeners *l);

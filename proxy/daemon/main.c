@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "config.h"
+#include "inherited.h"
 #include "log.h"
 #include "options.h"
 #include "process.h"
 #include "signals.h"
+#include "successor.h"
 
 #include <session/scratch.h>
 #include <stdio.h>
@@ -38,6 +40,20 @@ serve(const struct options *o, struct config *c, struct faults *warnings)
     return code;
 }
 
+// What is wrong, in one line.
+static void
+tell_predecessor(const struct faults *faults, const char *config)
+{
+    char line[UPGRADE_WORD_MAX], more[64] = "";
+    const struct fault *f = faults->list;
+    while (f->warning)
+        f++;
+    if (faults->errors > 1)
+        snprintf(more, sizeof more, " (and %zu more)", faults->errors - 1);
+    snprintf(line, sizeof line, "%s:%u: %s%s", config, f->line, f->text, more);
+    successor_failed(line);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -45,17 +61,20 @@ main(int argc, char **argv)
     int code = options_parse(&o, argc, argv);
     if (code >= 0)
         return code;
+    o.successor = !o.check && successor_begin();
     struct faults faults = {0};
     struct config *c = config_load(o.config, &faults);
     code = 0;
     if (!c || o.check)
         faults_print(&faults, o.config, stderr);
     if (!c) {
+        tell_predecessor(&faults, o.config);
         code = EXIT_BAD_SETTINGS;
     } else if (o.check) {
         print_counts(o.config, c->settings);
         config_free(c);
     } else {
+        inherited_take(o.successor);
         code = serve(&o, c, &faults);
     }
     faults_clear(&faults);

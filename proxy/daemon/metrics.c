@@ -30,6 +30,7 @@ struct metrics {
     char address[ADDRESS_TEXT]; // where it serves; "": nowhere
     char next[ADDRESS_TEXT];    // and where it will
     int next_fd;                // -1: none
+    int fd;                     // what it serves at; the server's
 
     // Between the two threads.
     pthread_mutex_t mutex;
@@ -198,8 +199,8 @@ static struct MHD_Daemon *
 start_http(struct metrics *m, int fd)
 {
     return MHD_start_daemon(
-        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_ERROR_LOG, 0, NULL, NULL, requested, m,
-        MHD_OPTION_EXTERNAL_LOGGER, complain, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_ITC | MHD_USE_ERROR_LOG, 0, NULL, NULL, requested,
+        m, MHD_OPTION_EXTERNAL_LOGGER, complain, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
         MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MOST, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
         CONNECTIONS_A_CLIENT, MHD_OPTION_CONNECTION_TIMEOUT, PATIENCE_S,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)REQUEST_MEMORY, MHD_OPTION_END);
@@ -229,7 +230,9 @@ metrics_listen(struct metrics *m, const struct address *at, char *err, size_t er
         address_text(at, m->next, sizeof m->next);
     if (!at || strcmp(m->next, m->address) == 0)
         return true;
-    m->next_fd = address_listen(at, 0, cause, sizeof cause);
+    m->next_fd = inherited_get(INHERITED_METRICS, m->next);
+    if (m->next_fd < 0)
+        m->next_fd = address_listen(at, 0, cause, sizeof cause);
     if (m->next_fd < 0)
         snprintf(err, errlen, "metrics-listen: %s", cause);
     return m->next_fd >= 0;
@@ -257,10 +260,30 @@ metrics_serve(struct metrics *m)
         metrics_cancel(m);
         return false;
     }
+    m->fd = m->next_fd;
     m->next_fd = -1; // it is the server's
     snprintf(m->address, sizeof m->address, "%s", m->next);
     log_info("metrics at http://%s/metrics", m->address);
     return true;
+}
+
+void
+metrics_hand(const struct metrics *m, struct handed *to)
+{
+    if (m->http)
+        handed_add(to, INHERITED_METRICS, m->address, m->fd);
+}
+
+void
+metrics_leave(struct metrics *m)
+{
+    if (!m->http)
+        return;
+    // Else the end of the server would shut the socket down, which is another process's, too.
+    MHD_socket fd = MHD_quiesce_daemon(m->http);
+    stop_http(m);
+    if (fd != MHD_INVALID_SOCKET)
+        close(fd);
 }
 
 void

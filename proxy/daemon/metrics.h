@@ -6,6 +6,7 @@
 #define DAEMON_METRICS_H
 
 #include "collector.h"
+#include "inherited.h"
 
 #include <io/address.h>
 
@@ -20,6 +21,9 @@ bool metrics_listen(struct metrics *m, const struct address *at, char *err, size
 void metrics_cancel(struct metrics *m);
 // Serves there from now on, and nowhere else. False: the HTTP server's thread cannot be started.
 bool metrics_serve(struct metrics *m);
+// What a successor gets, and leaving the socket to it.
+void metrics_hand(const struct metrics *m, struct handed *to);
+void metrics_leave(struct metrics *m);
 // Ends serving. The thread has ended when this returns.
 void metrics_close(struct metrics *m);
 // After the ring has stopped: nothing may come back to it.

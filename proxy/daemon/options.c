@@ -20,7 +20,7 @@ static const char usage[] =
     "  -V, --version        the version\n"
     "\n"
     "It stays in the foreground and logs to stderr. SIGTERM and SIGINT end it, SIGHUP\n"
-    "reads the configuration anew.\n"
+    "reads the configuration anew, SIGUSR2 upgrades it to the installed version.\n"
     "See nbdzero-proxy(8) and nbdzero.conf(5).\n";
 
 static bool
@@ -57,7 +57,7 @@ options_parse(struct options *o, int argc, char **argv)
         {"version", no_argument, NULL, 'V'},
         {NULL, 0, NULL, 0},
     };
-    *o = (struct options){.config = DEFAULT_CONFIG};
+    *o = (struct options){.argv = argv, .config = DEFAULT_CONFIG};
     for (int c; (c = getopt_long(argc, argv, "c:hV", longs, NULL)) != -1;) {
         switch (c) {
         case 'c': o->config = optarg; break;

@@ -10,7 +10,9 @@
 #define EXIT_BAD_SETTINGS 78 // EX_CONFIG of sysexits(3)
 
 struct options {
+    char *const *argv; // NULL-terminated: how this process was started
     const char *config;
+    bool successor; // of a running process, in an upgrade: successor.h
     bool check;
     bool has_log_level;
     enum log_level log_level;

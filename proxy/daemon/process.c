@@ -1,18 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "process.h"
 
-#include "collector.h"
-#include "control.h"
 #include "files.h"
-#include "listeners.h"
-#include "log.h"
-#include "metrics.h"
-#include "notify.h"
-#include "reload.h"
-#include "signals.h"
-#include "state_keeper.h"
-#include "watchdog.h"
-#include "workers.h"
+#include "process_inside.h"
+#include "successor.h"
 
 #include <errno.h>
 #include <export/lock.h>
@@ -29,25 +20,6 @@
 #define GIVE_UP (2 * NS_PER_SEC)
 
 #define ERROR_LINE 800
-
-struct process {
-    struct signals signals; // first: see got_signal()
-    struct reload reload;   // with the configuration
-    struct ring *ring;
-    struct registry *registry;
-    struct workers *workers;
-    struct listeners *listeners;
-    struct state_keeper *state;
-    struct notifier notifier;
-    struct watchdog *watchdog;
-    struct collector collector;
-    struct metrics *metrics;
-    struct control_means means;
-    struct control_counts control_counts;
-    struct timer give_up;
-    unsigned ends_asked; // how often we were asked to end
-    bool resolving;
-};
 
 // From here on nobody but us has a letter for this ring or will have one.
 static void
@@ -77,13 +49,15 @@ give_up(struct timer *t)
     _exit(1);
 }
 
-static void
-end(struct process *p, const char *why)
+void
+process_ends(struct process *p, const char *why)
 {
     nstime now = ring_clock(p->ring);
     if (++p->ends_asked == 1) {
         log_info("%s: draining", why);
-        p->reload.ending = true;
+        upgrade_cancel(&p->upgrade);
+        timer_cancel(p->ring, &p->leaving);
+        p->reload.over = "the process is ending";
         listeners_close(p->listeners);
         notify_stopping(&p->notifier, now + p->reload.config->drain_timeout);
         workers_drain(p->workers, now + p->reload.config->drain_timeout, all_drained, p);
@@ -101,7 +75,7 @@ drain(void *process, const char *who)
     struct process *p = process;
     if (p->ends_asked)
         return false;
-    end(p, who);
+    process_ends(p, who);
     return true;
 }
 
@@ -109,11 +83,12 @@ static void
 got_signal(struct signals *s, int number)
 {
     struct process *p = (struct process *)s;
+    char err[ERROR_LINE]; // it is in the log
     switch (number) {
-    case SIGTERM: end(p, "SIGTERM"); break;
-    case SIGINT: end(p, "SIGINT"); break;
+    case SIGTERM: process_ends(p, "SIGTERM"); break;
+    case SIGINT: process_ends(p, "SIGINT"); break;
     case SIGHUP: json_decref(reload_now(&p->reload)); break;
-    case SIGUSR2: log_warn("SIGUSR2: upgrade is not yet supported; nothing has changed"); break;
+    case SIGUSR2: (void)upgrade_begin(&p->upgrade, NULL, err, sizeof err); break;
     default: break;
     }
 }
@@ -153,9 +128,9 @@ open_control(struct process *p, char *err, size_t errlen)
                                       .collector = &p->collector,
                                       .reload = &p->reload,
                                       .registry = p->registry,
-                                      .state = p->state,
                                       .counts = &p->control_counts,
                                       .drain = drain,
+                                      .upgrade = &p->upgrade,
                                       .process = p};
     p->reload.control = control_open(&p->means, c, err, errlen);
     if (!p->reload.control && !c->control_socket_given)
@@ -168,12 +143,7 @@ open_metrics(struct process *p, char *err, size_t errlen)
 {
     const struct config *c = p->reload.config;
     p->metrics = p->reload.metrics = metrics_new(p->ring, &p->collector);
-    if (!metrics_listen(p->metrics, c->has_metrics ? &c->metrics : NULL, err, errlen))
-        return false;
-    bool serves = metrics_serve(p->metrics);
-    if (!serves)
-        snprintf(err, errlen, "metrics-listen: cannot start the HTTP server's thread");
-    return serves;
+    return metrics_listen(p->metrics, c->has_metrics ? &c->metrics : NULL, err, errlen);
 }
 
 static bool
@@ -187,7 +157,6 @@ start_workers(struct process *p, unsigned threads, char *err, size_t errlen)
         snprintf(err, errlen, "out of memory at start");
         return false;
     }
-    state_restore(p->registry, state_dir, ring_clock(p->ring));
     p->listeners = listeners_open(p->ring, c, err, errlen);
     if (!p->listeners)
         return false;
@@ -197,9 +166,41 @@ start_workers(struct process *p, unsigned threads, char *err, size_t errlen)
         return false;
     }
     p->workers = workers_start(p->ring, p->registry, threads, measures, err, errlen);
-    if (p->workers && *state_dir)
-        p->state = state_keeper_start(p->registry, state_dir, err, errlen);
-    return p->workers && (p->state || !*state_dir);
+    return p->workers;
+}
+
+// What is inherited is the predecessor's until it lets go; until then this can fail without anybody
+// noticing. No export is open yet.
+static bool
+take_over(struct process *p, bool successor, char *err, size_t errlen)
+{
+    const char *state_dir = p->reload.config->settings->state_dir;
+    if (successor && !successor_ready(err, errlen))
+        return false;
+    state_restore(p->registry, state_dir, ring_clock(p->ring));
+    if (*state_dir)
+        p->state = p->means.state = state_keeper_start(p->registry, state_dir, err, errlen);
+    if (*state_dir && !p->state)
+        return false;
+    if (!metrics_serve(p->metrics)) {
+        snprintf(err, errlen, "metrics-listen: cannot start the HTTP server's thread");
+        return false;
+    }
+    process_own_sockets(p);
+    return true;
+}
+
+static void
+serve(struct process *p, unsigned threads, unsigned most, bool successor)
+{
+    listeners_start(p->listeners, p->workers, most);
+    (void)workers_scratch(p->workers, p->reload.config->settings);
+    log_info("nbdzero-proxy " NBDZERO_VERSION " serves with %u thread%s, pid %d", threads,
+             threads == 1 ? "" : "s", (int)getpid());
+    if (successor)
+        successor_serving();
+    notify_ready(&p->notifier);
+    p->watchdog = watchdog_start(p->ring, p->workers, &p->notifier);
 }
 
 // The ring comes first: where io_uring is forbidden, that is the one thing to say.
@@ -209,8 +210,9 @@ start(struct process *p, char *err, size_t errlen)
     const struct config *c = p->reload.config;
     unsigned threads = c->threads ? c->threads : cpus_allowed();
     p->ring = ring_new(err, errlen);
-    if (!p->ring)
+    if (!p->ring || !inherited_good(err, errlen))
         return false;
+    process_upgradable(p);
     unsigned most = allowed_connections(c->max_connections, threads, c->settings->n_listeners);
     if (!start_workers(p, threads, err, errlen))
         return false;
@@ -231,12 +233,10 @@ start(struct process *p, char *err, size_t errlen)
         snprintf(err, errlen, "cannot watch signals: %s", strerror(errno));
         return false;
     }
-    listeners_start(p->listeners, p->workers, most);
-    (void)workers_scratch(p->workers, c->settings);
-    log_info("nbdzero-proxy " NBDZERO_VERSION " serves with %u thread%s, pid %d", threads,
-             threads == 1 ? "" : "s", (int)getpid());
-    notify_ready(&p->notifier);
-    p->watchdog = watchdog_start(p->ring, p->workers, &p->notifier);
+    if (!inherited_all_used(err, errlen) ||
+        !take_over(p, p->reload.options->successor, err, errlen))
+        return false;
+    serve(p, threads, most, p->reload.options->successor);
     return true;
 }
 
@@ -260,6 +260,7 @@ clean_up(struct process *p)
         ring_free(p->ring);
     metrics_free(p->metrics);
     watchdog_free(p->watchdog);
+    upgrade_free(&p->upgrade);
     config_free(p->reload.config);
 }
 
@@ -275,6 +276,7 @@ process_run(struct config *config, const struct options *options)
         log_info("ended");
     } else {
         log_error("%s", err);
+        successor_failed(err);
     }
     clean_up(&p);
     return started ? 0 : 1;

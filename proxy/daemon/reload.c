@@ -170,8 +170,10 @@ read_anew(struct reload *r)
 json_t *
 reload_now(struct reload *r)
 {
-    if (!r->ending)
+    char error[128];
+    if (!r->over)
         return read_anew(r);
-    log_warn("reload refused: the process is ending");
-    return json_pack("{s:s}", "error", "reload refused: the process is ending");
+    snprintf(error, sizeof error, "reload refused: %s", r->over);
+    log_warn("%s", error);
+    return json_pack("{s:s}", "error", error);
 }

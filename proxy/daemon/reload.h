@@ -23,7 +23,7 @@ struct reload {
     struct notifier *notifier;
     struct control *control; // NULL: none
     unsigned threads;
-    bool ending; // nothing is reloaded any more
+    const char *over; // why nothing is reloaded any more; NULL: it is
 };
 
 // New connections get what the file says now, running ones keep what they began with. If anything

@@ -163,7 +163,8 @@ receive_areas(struct letter *l)
     // Nobody waits for what this thread does.
     (void)setpriority(PRIO_PROCESS, (id_t)gettid(), SCRATCH_NICE);
     worker_scratch(a->to->worker, a->settings);
-    settings_unref(a->settings);
+    if (a->settings)
+        settings_unref(a->settings);
     free(a);
 }
 
@@ -171,11 +172,11 @@ bool
 workers_scratch(struct workers *w, struct settings *settings)
 {
     if (w->n == w->serving)
-        return !scratch_wanted(settings);
+        return !settings || !scratch_wanted(settings);
     struct areas *a = need_zeroed(1, sizeof *a);
     *a = (struct areas){.letter = {.deliver = receive_areas},
                         .to = &w->list[w->serving],
-                        .settings = settings_ref(settings)};
+                        .settings = settings ? settings_ref(settings) : NULL};
     ring_post(a->to->ring, &a->letter);
     return true;
 }

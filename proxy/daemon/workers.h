@@ -42,8 +42,8 @@ unsigned cpus_allowed(void);
 struct workers *workers_start(struct ring *main, struct registry *registry, unsigned n,
                               bool measures, char *err, size_t errlen);
 
-// The scratch areas of these settings are measured from now on. False: there are some, and no
-// worker for them.
+// The scratch areas of these settings are measured from now on; NULL: none. False: there are some,
+// and no worker for them.
 bool workers_scratch(struct workers *w, struct settings *settings);
 
 // A connection goes to the worker with the fewest sessions. Takes over fd, counted in its

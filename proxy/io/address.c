@@ -82,10 +82,11 @@ address_parse(const char *text, struct address *a, char *err, size_t errlen)
     }
     if (strncmp(text, "systemd:", 8) == 0) {
         a->kind = ADDRESS_SYSTEMD;
-        if (!text[8] || !copy(a->host, sizeof a->host, text + 8, strlen(text + 8))) {
+        if (!text[8] || strchr(text + 8, ':') ||
+            !copy(a->host, sizeof a->host, text + 8, strlen(text + 8))) {
             snprintf(err, errlen,
                      "'%.40s': systemd: is followed by a socket's FileDescriptorName, 1 to "
-                     "%zu characters",
+                     "%zu characters and no colon",
                      text, sizeof a->host - 1);
             return false;
         }

@@ -58,8 +58,9 @@ void
 worker_scratch(struct worker *w, struct settings *settings)
 {
     scratch_end(w->scratching);
-    w->scratching = w->draining ? NULL : scratch_begin(w, settings);
-    if (!w->scratching && !w->draining)
+    bool wanted = settings && !w->draining;
+    w->scratching = wanted ? scratch_begin(w, settings) : NULL;
+    if (!w->scratching && wanted)
         log_error("out of memory: scratch areas are not measured");
 }
 

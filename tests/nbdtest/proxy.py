@@ -24,7 +24,7 @@ SANITIZER_ENV = {
 LEVEL = re.compile(r"(?:\S+ \S+ )?(error|warn|info|debug) ")
 PROXY_KEYS = {
     "threads", "metrics-listen", "log-level", "max-connections", "handshake-timeout", "io-timeout",
-    "keepalive", "max-in-flight", "max-in-flight-bytes", "drain-timeout", "state-dir",
+    "keepalive", "max-in-flight", "max-in-flight-bytes", "drain-timeout", "upgrade-timeout", "state-dir",
 }
 
 
@@ -63,7 +63,7 @@ class Proxy:
     listeners: {name: {key: value}} of further [listen] sections; exports: the same of [export]."""
 
     def __init__(self, folder, processes, upstreams, tcp=None, extra="", files=None, env=None,
-                 listeners=None, exports=None, **keys):
+                 listeners=None, exports=None, program=paths.PROXY, **keys):
         self.folder = folder
         keys = dashes(keys)
         self.state_dir = str(keys.get("state-dir", os.path.join(folder, "state")))
@@ -87,7 +87,7 @@ class Proxy:
         with open(self.config, "w", encoding="utf-8") as f:
             f.write("\n".join(sections) + "\n" + extra)
         self.listen = next(iter(self.listens.values()))
-        self.process = processes.start([paths.PROXY, "-c", self.config], files=files,
+        self.process = processes.start([program, "-c", self.config], files=files,
                                        env=dict(SANITIZER_ENV, **(env or {})))
         self.process.wait_ready(self.ready)
 

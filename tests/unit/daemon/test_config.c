@@ -307,9 +307,15 @@ not_yet(const char *listen, const char *upstream, const char *more, unsigned lin
 Test(config, not_yet_supported)
 {
     not_yet("", "reconnect-timeout = 5s\n", "", 6);
+}
+
+Test(config, systemd_names)
+{
+    expect_fine("[listen l]\naddress = systemd:x.socket\nupstream = u\n"
+                "[upstream u]\nuri = nbd://a\n");
     expect_only_fault(
-        "[listen l]\naddress = systemd:x\nupstream = u\n[upstream u]\nuri = nbd://a\n", 2,
-        "not yet supported");
+        "[listen l]\naddress = systemd:a:b\nupstream = u\n[upstream u]\nuri = nbd://a\n", 2,
+        "FileDescriptorName");
 }
 
 Test(config, metrics_listen)

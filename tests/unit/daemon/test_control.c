@@ -180,8 +180,9 @@ Test(control, a_clean_end)
     cr_expect(access(control_path, F_OK) < 0, "the control socket is left");
 }
 
-Test(control, upgrade_changes_nothing_yet)
+Test(control, what_cannot_be_upgraded_goes_on)
 {
+    // Here nobody knows the arguments that the process was started with.
     kill(getpid(), SIGUSR2);
     json_decref(snapshot());
 }

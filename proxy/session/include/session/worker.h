@@ -26,7 +26,7 @@ void worker_accept(struct worker *w, int fd, struct settings *settings,
                    const struct listener_settings *listener, uint64_t id);
 
 // This worker measures the scratch areas of these settings from now on, instead of any others. It
-// has no sessions. Takes a reference.
+// has no sessions. Takes a reference; NULL: none are measured any more.
 void worker_scratch(struct worker *w, struct settings *settings);
 
 // The end: no session is begun after this; idle ones are closed, what is in flight is finished, a
