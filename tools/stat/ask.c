@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "ask.h"
 
+#include "safe.h"
+#include "trouble.h"
+
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +15,14 @@
 #include <unistd.h>
 
 #define PROTOCOL_VERSION 1
+#define REPLY_FIRST      (64u << 10)
 #define REPLY_MAX        (512u << 20)
+
+json_t *
+ask_request(const char *command)
+{
+    return json_pack("{s:i, s:s}", "version", PROTOCOL_VERSION, "command", command);
+}
 
 static void fail(struct answer *a, enum answer_kind kind, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
@@ -27,80 +37,72 @@ fail(struct answer *a, enum answer_kind kind, const char *fmt, ...)
     a->kind = kind;
 }
 
+static void
+fail_by(struct answer *a, const char *path, int error)
+{
+    // Who may not ask knows nothing of the daemon.
+    a->kind = error == EACCES || error == EPERM || error == ENAMETOOLONG || error == EMFILE
+                  ? ANSWER_STRANGE
+                  : ANSWER_NONE;
+    trouble_explain(path, error, a->error, sizeof a->error);
+}
+
+void
+ask_begin(struct asking *q, const char *path, json_t *request, double patience)
+{
+    *q = (struct asking){.path = path, .request = request, .fd = -1};
+    q->until = clock_now() + patience;
+}
+
+void
+ask_stop(struct asking *q)
+{
+    json_decref(q->request);
+    free(q->text);
+    if (q->fd >= 0)
+        close(q->fd);
+    *q = (struct asking){.fd = -1};
+}
+
+// Connects; 0, or why not. A queue of connections that is full passes: EAGAIN.
 static int
-reach(const char *path, unsigned seconds, struct answer *answer)
+reach(struct asking *q)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
-    struct timeval patience = {.tv_sec = seconds};
-    if (strlen(path) >= sizeof a.sun_path) {
-        fail(answer, ANSWER_STRANGE,
-             "the socket's path is longer than the %zu bytes that it may have: %s",
-             sizeof a.sun_path - 1, path);
-        return -1;
-    }
-    memcpy(a.sun_path, path, strlen(path) + 1);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) == 0 &&
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) == 0 &&
-        connect(fd, (struct sockaddr *)&a, sizeof a) == 0)
-        return fd;
-    // Who may not ask knows nothing of the daemon.
-    fail(answer, errno == EACCES || errno == EPERM || fd < 0 ? ANSWER_STRANGE : ANSWER_NONE,
-         "no answer at %s: %s (is nbdzero-proxy running? -s SOCKET names another socket)", path,
-         strerror(errno));
-    if (fd >= 0)
+    if (strlen(q->path) >= sizeof a.sun_path)
+        return ENAMETOOLONG;
+    memcpy(a.sun_path, q->path, strlen(q->path) + 1);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return errno;
+    if (connect(fd, (struct sockaddr *)&a, sizeof a) < 0) {
+        int error = errno;
         close(fd);
-    return -1;
-}
-
-static bool
-send_request(int fd, const char *command)
-{
-    char line[256];
-    int len = snprintf(line, sizeof line, "{\"version\":%d,\"command\":\"%s\"}\n", PROTOCOL_VERSION,
-                       command);
-    return send(fd, line, (size_t)len, MSG_NOSIGNAL) == len;
-}
-
-// The first line of the reply, without its end; the caller's to free(). NULL with errno set.
-static char *
-receive_line(int fd, size_t *len)
-{
-    size_t cap = 64u << 10;
-    char *text = malloc(cap);
-    *len = 0;
-    while (text) {
-        ssize_t n = recv(fd, text + *len, cap - *len, 0);
-        if (n <= 0) {
-            errno = n == 0 ? ECONNRESET : errno == EAGAIN ? ETIMEDOUT : errno;
-            break;
-        }
-        char *newline = memchr(text + *len, '\n', (size_t)n);
-        if (newline) {
-            *len = (size_t)(newline - text);
-            return text;
-        }
-        *len += (size_t)n;
-        if (*len < cap)
-            continue;
-        char *more = cap < REPLY_MAX ? realloc(text, cap *= 2) : NULL;
-        if (!more) {
-            errno = EMSGSIZE;
-            break;
-        }
-        text = more;
+        return error;
     }
-    int error = errno;
+    q->fd = fd;
+    return 0;
+}
+
+// Whoever closes at once may have said why: the reply is looked for all the same.
+static void
+send_request(struct asking *q)
+{
+    char *text = or_die(json_dumps(q->request, JSON_COMPACT));
+    size_t len = strlen(text);
+    text[len++] = '\n'; // in the place of the string's end
+    if (send(q->fd, text, len, MSG_NOSIGNAL) < 0)
+        errno = 0;
     free(text);
-    errno = error;
-    return NULL;
+    json_decref(q->request);
+    q->request = NULL;
 }
 
 static void
-read_reply(const char *text, size_t len, struct answer *a)
+read_reply(const struct asking *q, size_t len, struct answer *a)
 {
     json_error_t where;
-    json_t *reply = json_loadb(text, len, 0, &where);
+    json_t *reply = json_loadb(q->text, len, 0, &where);
     const char *error = json_string_value(json_object_get(reply, "error"));
     json_t *result = json_object_get(reply, "result");
     if (!reply) {
@@ -111,26 +113,83 @@ read_reply(const char *text, size_t len, struct answer *a)
     } else if (!json_is_object(result)) {
         fail(a, ANSWER_STRANGE, "the reply has no result: does another program own the socket?");
     } else {
+        a->kind = ANSWER_RESULT;
         a->result = json_incref(result);
     }
     json_decref(reply);
 }
 
-void
-ask(const char *socket_path, const char *command, unsigned patience, struct answer *a)
+// What has come up to now. True: more is to come.
+static bool
+receive(struct asking *q, struct answer *a)
 {
-    *a = (struct answer){.kind = ANSWER_RESULT};
-    int fd = reach(socket_path, patience, a);
-    if (fd < 0)
-        return;
-    size_t len;
-    char *line = send_request(fd, command) ? receive_line(fd, &len) : NULL;
-    if (line)
-        read_reply(line, len, a);
-    else
-        fail(a, ANSWER_NONE, "no answer at %s: %s", socket_path, strerror(errno));
-    free(line);
-    close(fd);
+    for (;;) {
+        if (q->len == q->cap) {
+            if (q->cap >= REPLY_MAX) {
+                fail_by(a, q->path, EMSGSIZE);
+                return false;
+            }
+            q->cap = q->cap ? q->cap * 2 : REPLY_FIRST;
+            q->text = or_die(realloc(q->text, q->cap));
+        }
+        ssize_t n = recv(q->fd, q->text + q->len, q->cap - q->len, 0);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+            return true;
+        if (n <= 0) {
+            fail_by(a, q->path, n ? errno : ECONNRESET);
+            return false;
+        }
+        char *newline = memchr(q->text + q->len, '\n', (size_t)n);
+        q->len += (size_t)n;
+        if (newline) {
+            read_reply(q, (size_t)(newline - q->text), a);
+            return false;
+        }
+    }
+}
+
+static bool
+go_on(struct asking *q, struct answer *a)
+{
+    if (q->fd < 0) {
+        int error = reach(q);
+        if (error && error != EAGAIN) {
+            fail_by(a, q->path, error);
+            return false;
+        }
+        if (!error)
+            send_request(q);
+    }
+    if (q->fd >= 0 && !receive(q, a))
+        return false;
+    if (clock_now() < q->until)
+        return true;
+    fail_by(a, q->path, ETIMEDOUT);
+    return false;
+}
+
+bool
+ask_goes_on(struct asking *q, struct answer *a)
+{
+    *a = (struct answer){0};
+    if (go_on(q, a))
+        return true;
+    ask_stop(q);
+    return false;
+}
+
+void
+ask(const char *socket_path, json_t *request, double patience, struct answer *a)
+{
+    struct asking q;
+    ask_begin(&q, socket_path, or_die(request), patience);
+    while (ask_goes_on(&q, a)) {
+        struct pollfd p = {.fd = q.fd, .events = POLLIN}; // a negative fd is passed over
+        double left = q.until - clock_now();
+        if (q.fd < 0 && left > ASK_AGAIN)
+            left = ASK_AGAIN;
+        poll(&p, 1, left > 0 ? (int)(left * 1000) + 1 : 0);
+    }
 }
 
 void

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "check.h"
 
-#include "table.h"
+#include "safe.h"
+#include "sample.h"
 #include "units.h"
 
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define DAY            86400
@@ -88,6 +90,23 @@ look_at_certificates(struct findings *f, const json_t *snapshot, time_t now)
     }
 }
 
+// What a probe has read and could not write back is an administrator's to repair.
+static void
+look_at_probes(struct findings *f, const json_t *snapshot)
+{
+    size_t i;
+    json_t *e;
+    json_array_foreach(array(f, snapshot, "exports"), i, e)
+    {
+        uint64_t n = fact_number(json_object_get(e, "probes"), "damaged");
+        char *name = fact_export(e);
+        if (n)
+            found(f, CHECK_WARNING, "%llu restore%s after a probe of %s failed (the log has where)",
+                  (unsigned long long)n, n == 1 ? "" : "s", name);
+        free(name);
+    }
+}
+
 static void
 look_at_connections(struct findings *f, const json_t *snapshot)
 {
@@ -144,6 +163,7 @@ check_answer(const struct answer *a, time_t now, char line[CHECK_LINE])
     case ANSWER_RESULT:
         look_at_upstreams(&f, a->result);
         look_at_connections(&f, a->result);
+        look_at_probes(&f, a->result);
         look_at_certificates(&f, a->result, now);
         if (f.level == CHECK_OK)
             say_all_is_well(&f, a->result);

@@ -12,9 +12,9 @@
 static json_t *
 healthy(void)
 {
-    return json_pack("{s:s, s:i, s:i, s:[{s:s, s:b}], s:[], s:[]}", "version", "0.1.0", "uptime_s",
-                     75, "max_connections", 10, "upstreams", "name", "san", "down", 0,
-                     "connections", "certificates");
+    return json_pack("{s:s, s:i, s:i, s:[{s:s, s:b}], s:[], s:[], s:[]}", "version", "0.1.0",
+                     "uptime_s", 75, "max_connections", 10, "upstreams", "name", "san", "down", 0,
+                     "connections", "certificates", "exports");
 }
 
 static void
@@ -88,6 +88,27 @@ Test(check, upstreams)
 {
     expect(CHECK_CRITICAL, "CRITICAL - the last connect to upstream far failed",
            with_down(healthy(), "far"));
+}
+
+static json_t *
+with_damage(json_t *s, json_int_t n)
+{
+    json_array_append_new(
+        json_object_get(s, "exports"),
+        json_pack("{s:s, s:s, s:{s:I}}", "upstream", "san", "export", "", "probes", "damaged", n));
+    return s;
+}
+
+Test(check, restores)
+{
+    expect(CHECK_OK, "OK - nbdzero-proxy 0.1.0, up 1min, 0 of 10 connections",
+           with_damage(healthy(), 0));
+    expect(CHECK_WARNING,
+           "WARNING - 1 restore after a probe of san/\"\" failed (the log has where)",
+           with_damage(healthy(), 1));
+    expect(CHECK_WARNING,
+           "WARNING - 2 restores after a probe of san/\"\" failed (the log has where)",
+           with_damage(healthy(), 2));
 }
 
 Test(check, all_reasons_in_one_line_the_worst_first)
