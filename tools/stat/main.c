@@ -9,7 +9,9 @@
 #include "watch.h"
 
 #include <locale.h>
+#include <prometheus.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -43,18 +45,44 @@ top(const struct arguments *a)
 }
 
 static int
-print_json(const struct arguments *a)
+render(const struct arguments *a, void (*print)(const json_t *snapshot))
 {
     struct answer answer;
     ask(a->socket_path, ask_request("json"), PATIENCE, &answer);
-    if (answer.result) {
-        json_dumpf(answer.result, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII);
-        putchar('\n');
-    } else {
+    if (answer.result)
+        print(answer.result);
+    else
         fprintf(stderr, "nbdzero-stat: %s\n", table_safe(answer.error));
-    }
     answer_clear(&answer);
     return answer.kind != ANSWER_RESULT;
+}
+
+static void
+print_json(const json_t *snapshot)
+{
+    json_dumpf(snapshot, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII);
+    putchar('\n');
+}
+
+static void
+print_prometheus(const json_t *snapshot)
+{
+    size_t len;
+    char *text = or_die(prometheus_text(snapshot, &len));
+    fwrite(text, 1, len, stdout);
+    free(text);
+}
+
+static int
+json(const struct arguments *a)
+{
+    return render(a, print_json);
+}
+
+static int
+prometheus(const struct arguments *a)
+{
+    return render(a, print_prometheus);
 }
 
 static int
@@ -76,7 +104,8 @@ static const struct command commands[] = {
     {"verdicts", 0, 0, NULL, verdicts, true, NULL},
     {"connections", 0, 0, NULL, connections, true, NULL},
     {"top", 0, 0, NULL, top, true, NULL},
-    {"json", 0, 0, NULL, print_json, false, NULL},
+    {"json", 0, 0, NULL, json, false, NULL},
+    {"prometheus", 0, 0, NULL, prometheus, false, NULL},
     {"check", 0, 0, NULL, check, false, NULL},
     {"reload", 0, 0, NULL, order_reload, false, NULL},
     {"drain", 0, 0, NULL, order_drain, false, NULL},

@@ -2,8 +2,12 @@
 #include "orders.h"
 
 #include "safe.h"
+#include "sample.h"
 #include "target.h"
+#include "units.h"
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,40 +44,67 @@ order_print(const struct answer *a, const char *done, FILE *out, FILE *err)
     print_lines(json_object_get(a->result, "warnings"), "warning: ", out);
 }
 
+// `say` has the words for what was done.
 static int
-give(const struct arguments *a, json_t *request, double patience, const char *done)
+give(const struct arguments *a, json_t *request, double patience,
+     void (*say)(const json_t *result, char *buf, size_t cap))
 {
     struct answer answer;
+    char done[512] = "";
     ask(a->socket_path, request, patience, &answer);
+    if (answer.result)
+        say(answer.result, done, sizeof done);
     order_print(&answer, done, stdout, stderr);
     answer_clear(&answer);
     return answer.kind != ANSWER_RESULT;
 }
 
+static void
+say_reload(const json_t *result, char *buf, size_t cap)
+{
+    bool changed = json_array_size(json_object_get(result, "changes"));
+    snprintf(buf, cap, "%s", changed ? "reloaded" : "reloaded: nothing has changed");
+}
+
 int
 order_reload(const struct arguments *a)
 {
-    struct answer answer;
-    ask(a->socket_path, ask_request("reload"), RELOADING, &answer);
-    bool changed = json_array_size(json_object_get(answer.result, "changes"));
-    order_print(&answer, changed ? "reloaded" : "reloaded: nothing has changed", stdout, stderr);
-    answer_clear(&answer);
-    return answer.kind != ANSWER_RESULT;
+    return give(a, ask_request("reload"), RELOADING, say_reload);
+}
+
+static void
+say_drain(const json_t *result, char *buf, size_t cap)
+{
+    uint64_t n = fact_number(result, "connections");
+    snprintf(buf, cap,
+             "draining %s connection%s, for at most %s: no new ones are taken, and nbdzero-proxy "
+             "ends when what is in flight is done",
+             units_count(n).s, n == 1 ? "" : "s",
+             units_latency(fact_number(result, "drain_timeout_ms") * 1000).s);
 }
 
 int
 order_drain(const struct arguments *a)
 {
-    return give(a, ask_request("drain"), PATIENCE,
-                "draining: no new connections; nbdzero-proxy ends when what is in flight is done");
+    return give(a, ask_request("drain"), PATIENCE, say_drain);
+}
+
+static void
+say_upgrade(const json_t *result, char *buf, size_t cap)
+{
+    uint64_t pid = fact_number(result, "pid");
+    snprintf(buf, cap,
+             pid ? "upgraded: process %llu takes new connections, the old one keeps its own until "
+                   "they end"
+                 : "upgraded: a new process takes new connections, the old one keeps its own until "
+                   "they end",
+             (unsigned long long)pid);
 }
 
 int
 order_upgrade(const struct arguments *a)
 {
-    return give(a, ask_request("upgrade"), UPGRADING,
-                "upgraded: the new process takes new connections, the old one keeps its own until "
-                "they end");
+    return give(a, ask_request("upgrade"), UPGRADING, say_upgrade);
 }
 
 static bool
@@ -100,25 +131,18 @@ order_log_level_fault(char **words)
     return is_one_of(words[0], levels) ? NULL : "the level is one of error, warn, info and debug";
 }
 
-static int
-send_verdict(const struct arguments *a, const struct target *t)
+static void
+say_verdict(const json_t *result, char *buf, size_t cap)
 {
-    char done[400], whole[300];
-    const char *verdict = a->words[1];
-    json_t *request = or_die(ask_request("verdict"));
-    snprintf(whole, sizeof whole, "%s%s%s", t->upstream ? t->upstream : "", t->upstream ? "/" : "",
-             *t->name ? t->name : "\"\"");
+    const char *verdict = fact_text(result, "verdict");
+    char *name = fact_export(result);
     if (strcmp(verdict, "forget") == 0)
-        snprintf(done, sizeof done, "%s: what was measured is forgotten", whole);
+        snprintf(buf, cap, "%s: what was measured is forgotten", name);
     else if (strcmp(verdict, "auto") == 0)
-        snprintf(done, sizeof done, "%s: is measured again", whole);
+        snprintf(buf, cap, "%s: measured, not pinned", name);
     else
-        snprintf(done, sizeof done, "%s: %s, until auto", whole, verdict);
-    json_object_set_new(request, "export", json_string(t->name));
-    json_object_set_new(request, "verdict", json_string(verdict));
-    if (t->upstream)
-        json_object_set_new(request, "upstream", json_string(t->upstream));
-    return give(a, request, PATIENCE, done);
+        snprintf(buf, cap, "%s: %s, until auto", name, verdict);
+    free(name);
 }
 
 // Names may hold slashes: only who knows the exports can tell where one begins.
@@ -126,26 +150,35 @@ int
 order_verdict(const struct arguments *a)
 {
     struct answer answer;
+    struct target t;
     ask(a->socket_path, ask_request("json"), PATIENCE, &answer);
     if (!answer.result) {
         order_print(&answer, "", stdout, stderr);
         answer_clear(&answer);
         return 1;
     }
-    struct target t;
     target_find(&t, answer.result, a->words[0]);
     answer_clear(&answer);
-    int code = send_verdict(a, &t);
+    json_t *request = or_die(ask_request("verdict"));
+    json_object_set_new(request, "export", json_string(t.name));
+    json_object_set_new(request, "verdict", json_string(a->words[1]));
+    if (t.upstream)
+        json_object_set_new(request, "upstream", json_string(t.upstream));
     target_free(&t);
-    return code;
+    return give(a, request, PATIENCE, say_verdict);
+}
+
+static void
+say_log_level(const json_t *result, char *buf, size_t cap)
+{
+    snprintf(buf, cap, "log-level is %s, was %s", fact_text(result, "log_level"),
+             fact_text(result, "before"));
 }
 
 int
 order_log_level(const struct arguments *a)
 {
-    char done[64];
     json_t *request = or_die(ask_request("log-level"));
     json_object_set_new(request, "level", json_string(a->words[0]));
-    snprintf(done, sizeof done, "log-level is %s", a->words[0]);
-    return give(a, request, PATIENCE, done);
+    return give(a, request, PATIENCE, say_log_level);
 }

@@ -61,9 +61,11 @@ cell_sizes(struct table *t, const json_t *e, const json_t *v)
 {
     uint64_t from = fact_number(v, "bytes_from"), to = fact_number(v, "bytes_to");
     struct units_text a = units_size(from), b = units_size(to);
-    if (from <= 1 && to >= fact_number(e, "size"))
+    // Of an export that nobody has used yet the end is not known.
+    bool to_end = !json_is_integer(json_object_get(v, "bytes_to")) || to >= fact_number(e, "size");
+    if (from <= 1 && to_end)
         table_cell(t, "all");
-    else if (to >= fact_number(e, "size"))
+    else if (to_end)
         table_cell(t, "%s and up", a.s);
     else if (strcmp(a.s, b.s) == 0)
         table_cell(t, "%s", a.s);
