@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // nbdzero-stat: what nbdzero-proxy is doing.
-#include "arguments.h"
 #include "ask.h"
 #include "check.h"
+#include "command_line.h"
 #include "orders.h"
 #include "safe.h"
 #include "screen.h"
@@ -20,32 +20,32 @@
 #define TOP_USUAL 1.0  // between redraws
 
 static int
-show(const struct arguments *a)
+show(const struct command_line *a)
 {
     return watch(a, view_show);
 }
 
 static int
-verdicts(const struct arguments *a)
+verdicts(const struct command_line *a)
 {
     return watch(a, view_verdicts);
 }
 
 static int
-connections(const struct arguments *a)
+connections(const struct command_line *a)
 {
     return watch(a, view_connections);
 }
 
 static int
-top(const struct arguments *a)
+top(const struct command_line *a)
 {
     return screen_run(a->socket_path, a->every > 0 ? a->every : TOP_USUAL, watch_colour(a),
                       watch_utf8());
 }
 
 static int
-render(const struct arguments *a, void (*print)(const json_t *snapshot))
+render(const struct command_line *a, void (*print)(const json_t *snapshot))
 {
     struct answer answer;
     ask(a->socket_path, ask_request("json"), PATIENCE, &answer);
@@ -74,19 +74,19 @@ print_prometheus(const json_t *snapshot)
 }
 
 static int
-json(const struct arguments *a)
+json(const struct command_line *a)
 {
     return render(a, print_json);
 }
 
 static int
-prometheus(const struct arguments *a)
+prometheus(const struct command_line *a)
 {
     return render(a, print_prometheus);
 }
 
 static int
-check(const struct arguments *a)
+check(const struct command_line *a)
 {
     char line[CHECK_LINE];
     struct answer answer;
@@ -117,10 +117,10 @@ static const struct command commands[] = {
 int
 main(int argc, char **argv)
 {
-    struct arguments a;
+    struct command_line a;
     int code;
     setlocale(LC_CTYPE, ""); // numbers stay as they are
-    if (!arguments_read(argc, argv, commands, sizeof commands / sizeof commands[0], &a, &code))
+    if (!command_line_read(argc, argv, commands, sizeof commands / sizeof commands[0], &a, &code))
         return code;
     code = a.command->run(&a);
     if (fflush(stdout) == 0 && !ferror(stdout))

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "orders.h"
 
+#include "export_word.h"
 #include "safe.h"
 #include "sample.h"
-#include "target.h"
 #include "units.h"
 
 #include <stdbool.h>
@@ -46,7 +46,7 @@ order_print(const struct answer *a, const char *done, FILE *out, FILE *err)
 
 // `say` has the words for what was done.
 static int
-give(const struct arguments *a, json_t *request, double patience,
+give(const struct command_line *a, json_t *request, double patience,
      void (*say)(const json_t *result, char *buf, size_t cap))
 {
     struct answer answer;
@@ -67,7 +67,7 @@ say_reload(const json_t *result, char *buf, size_t cap)
 }
 
 int
-order_reload(const struct arguments *a)
+order_reload(const struct command_line *a)
 {
     return give(a, ask_request("reload"), RELOADING, say_reload);
 }
@@ -84,7 +84,7 @@ say_drain(const json_t *result, char *buf, size_t cap)
 }
 
 int
-order_drain(const struct arguments *a)
+order_drain(const struct command_line *a)
 {
     return give(a, ask_request("drain"), PATIENCE, say_drain);
 }
@@ -102,7 +102,7 @@ say_upgrade(const json_t *result, char *buf, size_t cap)
 }
 
 int
-order_upgrade(const struct arguments *a)
+order_upgrade(const struct command_line *a)
 {
     return give(a, ask_request("upgrade"), UPGRADING, say_upgrade);
 }
@@ -147,24 +147,24 @@ say_verdict(const json_t *result, char *buf, size_t cap)
 
 // Names may hold slashes: only who knows the exports can tell where one begins.
 int
-order_verdict(const struct arguments *a)
+order_verdict(const struct command_line *a)
 {
     struct answer answer;
-    struct target t;
+    struct export_word t;
     ask(a->socket_path, ask_request("json"), PATIENCE, &answer);
     if (!answer.result) {
         order_print(&answer, "", stdout, stderr);
         answer_clear(&answer);
         return 1;
     }
-    target_find(&t, answer.result, a->words[0]);
+    export_word_find(&t, answer.result, a->words[0]);
     answer_clear(&answer);
     json_t *request = or_die(ask_request("verdict"));
     json_object_set_new(request, "export", json_string(t.name));
     json_object_set_new(request, "verdict", json_string(a->words[1]));
     if (t.upstream)
         json_object_set_new(request, "upstream", json_string(t.upstream));
-    target_free(&t);
+    export_word_free(&t);
     return give(a, request, PATIENCE, say_verdict);
 }
 
@@ -176,7 +176,7 @@ say_log_level(const json_t *result, char *buf, size_t cap)
 }
 
 int
-order_log_level(const struct arguments *a)
+order_log_level(const struct command_line *a)
 {
     json_t *request = or_die(ask_request("log-level"));
     json_object_set_new(request, "level", json_string(a->words[0]));

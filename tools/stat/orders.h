@@ -3,17 +3,17 @@
 #ifndef STAT_ORDERS_H
 #define STAT_ORDERS_H
 
-#include "arguments.h"
 #include "ask.h"
+#include "command_line.h"
 
 #include <stdio.h>
 
 // Each returns an exit code.
-int order_reload(const struct arguments *a);
-int order_drain(const struct arguments *a);
-int order_upgrade(const struct arguments *a);
-int order_verdict(const struct arguments *a);
-int order_log_level(const struct arguments *a);
+int order_reload(const struct command_line *a);
+int order_drain(const struct command_line *a);
+int order_upgrade(const struct command_line *a);
+int order_verdict(const struct command_line *a);
+int order_log_level(const struct command_line *a);
 
 // What is wrong with their words, before anybody is asked; NULL: nothing.
 const char *order_verdict_fault(char **words);

@@ -20,7 +20,7 @@
 #define SCREEN_ROWS 24 // where the terminal does not tell
 
 bool
-watch_colour(const struct arguments *a)
+watch_colour(const struct command_line *a)
 {
     const char *off = getenv("NO_COLOR"), *term = getenv("TERM");
     return !a->no_colour && !(off && *off) && isatty(STDOUT_FILENO) && term &&
@@ -34,7 +34,7 @@ watch_utf8(void)
 }
 
 struct watched {
-    const struct arguments *arguments;
+    const struct command_line *arguments;
     view_function *view;
     struct sample now, before;
     bool in_place; // a terminal, redrawn
@@ -115,7 +115,7 @@ rest_until(double then)
 }
 
 int
-watch(const struct arguments *a, view_function *view)
+watch(const struct command_line *a, view_function *view)
 {
     struct watched w = {.arguments = a, .view = view};
     w.in_place = a->every > 0 && isatty(STDOUT_FILENO);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "arguments.h"
+#include "command_line.h"
 
 #include "ask.h"
 #include "check.h"
@@ -80,7 +80,7 @@ read_seconds(const char *text, double *seconds)
 }
 
 static bool
-read_words(const struct command *c, struct arguments *a)
+read_words(const struct command *c, struct command_line *a)
 {
     const char *fault = NULL;
     if (a->n_words < c->least || a->n_words > c->most)
@@ -96,8 +96,8 @@ read_words(const struct command *c, struct arguments *a)
 }
 
 bool
-arguments_read(int argc, char **argv, const struct command *commands, unsigned n_commands,
-               struct arguments *a, int *code)
+command_line_read(int argc, char **argv, const struct command *commands, unsigned n_commands,
+                  struct command_line *a, int *code)
 {
     static const struct option longs[] = {
         {"socket", required_argument, NULL, 's'},
@@ -108,7 +108,7 @@ arguments_read(int argc, char **argv, const struct command *commands, unsigned n
         {"version", no_argument, NULL, 'V'},
         {NULL, 0, NULL, 0},
     };
-    *a = (struct arguments){.socket_path = getenv("NBDZERO_CONTROL")};
+    *a = (struct command_line){.socket_path = getenv("NBDZERO_CONTROL")};
     *code = 0;
     if (!a->socket_path || !*a->socket_path)
         a->socket_path = DEFAULT_SOCKET;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "target.h"
+#include "export_word.h"
 
 #include "safe.h"
 #include "sample.h"
@@ -23,20 +23,20 @@ behind(const char *word, const char *upstream)
 }
 
 static void
-set(struct target *t, const char *upstream, const char *name)
+set(struct export_word *t, const char *upstream, const char *name)
 {
-    target_free(t);
+    export_word_free(t);
     t->upstream = upstream ? or_die(strdup(upstream)) : NULL;
     t->name = or_die(strdup(name));
 }
 
 void
-target_find(struct target *t, const json_t *snapshot, const char *word)
+export_word_find(struct export_word *t, const json_t *snapshot, const char *word)
 {
     size_t i;
     json_t *e;
     bool bare = false;
-    *t = (struct target){0};
+    *t = (struct export_word){0};
     json_array_foreach(json_object_get(snapshot, "exports"), i, e)
     {
         const char *upstream = fact_text(e, "upstream"), *name = fact_text(e, "export");
@@ -60,9 +60,9 @@ target_find(struct target *t, const json_t *snapshot, const char *word)
 }
 
 void
-target_free(struct target *t)
+export_word_free(struct export_word *t)
 {
     free(t->upstream);
     free(t->name);
-    *t = (struct target){0};
+    *t = (struct export_word){0};
 }

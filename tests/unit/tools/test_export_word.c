@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Which export is meant, and what is wrong with a command line.
-#include <arguments.h>
+#include <command_line.h>
 #include <criterion/criterion.h>
+#include <export_word.h>
 #include <jansson.h>
 #include <orders.h>
 #include <stdio.h>
 #include <string.h>
-#include <target.h>
 #include <trouble.h>
 
 #include <errno.h>
@@ -18,16 +18,16 @@ expect(const char *word, const char *upstream, const char *name)
                           "exports", "upstream", "san", "export", "", "upstream", "san", "export",
                           "disk", "upstream", "san", "export", "a/b", "upstream", "san/far",
                           "export", "disk", "upstreams", "name", "san", "name", "san/far");
-    struct target t;
-    target_find(&t, s, word);
+    struct export_word t;
+    export_word_find(&t, s, word);
     cr_expect_str_eq(t.name, name, "%s: %s", word, t.name);
     cr_expect(!!t.upstream == !!upstream && (!upstream || strcmp(t.upstream, upstream) == 0),
               "%s: %s", word, t.upstream);
-    target_free(&t);
+    export_word_free(&t);
     json_decref(s);
 }
 
-Test(target, by_what_the_daemon_knows)
+Test(export_word, by_what_the_daemon_knows)
 {
     expect("disk", NULL, "disk"); // of whom: the daemon asks back if it is not clear
     expect("san/disk", "san", "disk");
