@@ -108,6 +108,17 @@ look_at_probes(struct findings *f, const json_t *snapshot)
 }
 
 static void
+look_at_state(struct findings *f, const json_t *snapshot)
+{
+    const json_t *state = json_object_get(snapshot, "state");
+    uint64_t n = fact_number(state, "damaged");
+    if (n)
+        found(f, CHECK_WARNING,
+              "%llu file%s of saved state in %s %s damaged, and set aside (the log has why)",
+              (unsigned long long)n, n == 1 ? "" : "s", text(state, "dir"), n == 1 ? "is" : "are");
+}
+
+static void
 look_at_connections(struct findings *f, const json_t *snapshot)
 {
     uint64_t n = json_array_size(array(f, snapshot, "connections"));
@@ -164,6 +175,7 @@ check_answer(const struct answer *a, time_t now, char line[CHECK_LINE])
         look_at_upstreams(&f, a->result);
         look_at_connections(&f, a->result);
         look_at_probes(&f, a->result);
+        look_at_state(&f, a->result);
         look_at_certificates(&f, a->result, now);
         if (f.level == CHECK_OK)
             say_all_is_well(&f, a->result);

@@ -13,7 +13,7 @@
 
 #define PATIENCE  10.0 // seconds
 #define RELOADING 60.0 // files may be many, and slow
-#define UPGRADING 60.0 // another program starts, and reads them too
+#define UPGRADING 65.0 // the daemon itself gives it up after 60
 
 static void
 print_lines(const json_t *lines, const char *before, FILE *to)

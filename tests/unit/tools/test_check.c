@@ -111,6 +111,27 @@ Test(check, restores)
            with_damage(healthy(), 2));
 }
 
+static json_t *
+with_damaged_state(json_t *s, int n)
+{
+    json_object_set_new(s, "state", json_pack("{s:s, s:i}", "dir", "/var/lib/x", "damaged", n));
+    return s;
+}
+
+Test(check, saved_state)
+{
+    expect(CHECK_OK, "OK - nbdzero-proxy 0.1.0, up 1min, 0 of 10 connections",
+           with_damaged_state(healthy(), 0));
+    expect(CHECK_WARNING,
+           "WARNING - 1 file of saved state in /var/lib/x is damaged, and set aside (the log has "
+           "why)",
+           with_damaged_state(healthy(), 1));
+    expect(CHECK_WARNING,
+           "WARNING - 2 files of saved state in /var/lib/x are damaged, and set aside (the log has "
+           "why)",
+           with_damaged_state(healthy(), 2));
+}
+
 Test(check, all_reasons_in_one_line_the_worst_first)
 {
     json_t *s = with_connections(healthy(), 10);
