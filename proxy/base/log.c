@@ -13,23 +13,17 @@ log_set_sink(log_sink *sink)
 }
 
 void
-log_va(enum log_level level, const char *fmt, va_list ap)
+log_at(struct log_head head, const char *fmt, ...)
 {
     log_sink *sink = atomic_load(&current_sink);
     if (!sink)
         return;
     char line[LOG_LINE_MAX];
-    int n = vsnprintf(line, sizeof line, fmt, ap);
-    if (n < 0)
-        return;
-    sink(level, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
-}
-
-void
-log_at(enum log_level level, const char *fmt, ...)
-{
     va_list ap;
     va_start(ap, fmt);
-    log_va(level, fmt, ap);
+    int n = vsnprintf(line, sizeof line, fmt, ap);
     va_end(ap);
+    if (n < 0)
+        return;
+    sink(&head, line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
 }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "log.h"
 
-#include "log_bound.h"
+#include "log_journal.h"
 #include "log_queue.h"
+#include "log_sites.h"
+#include "log_words.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -14,8 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define STOP_WAIT NS_PER_SEC // for a reader that does not read, when we end
-#define OUT_BYTES (LOG_LINE_MAX + 64)
+#define STOP_WAIT    NS_PER_SEC // for a reader that does not read, when we end
+#define REPORT_AFTER NS_PER_SEC // from the first line that is lost until it is said
 
 static struct {
     pthread_mutex_t mutex;
@@ -23,10 +25,14 @@ static struct {
     pthread_t writer;
     int fd;
     enum log_style style;
+    struct log_journal journal; // the writer's
     // Under the mutex.
     struct log_queue queue;
     struct log_bound bound;
-    struct log_losses losses, said;
+    struct log_sites sites;
+    struct log_losses losses;
+    uint64_t dropped, suppressed; // of these, not told yet; those of a site are in `sites`
+    nstime report_at;             // 0: nothing to tell
     bool stopping;
     nstime stop_at;
 } the_log = {.mutex = PTHREAD_MUTEX_INITIALIZER};
@@ -46,42 +52,39 @@ is_bounded(enum log_level level)
     return level != LOG_LEVEL_DEBUG;
 }
 
+// Is there room for it in what may be written a second? First its own kind's share, then all's.
+static bool
+admit(const struct log_head *head, const char *text, size_t len, nstime now)
+{
+    if (!is_bounded(head->level))
+        return true;
+    if (head->site && !log_sites_admit(&the_log.sites, head->site, text, len, now)) {
+        the_log.losses.suppressed++;
+        return false;
+    }
+    if (log_bound_admit(&the_log.bound, LOG_RATE_ALL, now))
+        return true;
+    the_log.losses.suppressed++;
+    the_log.suppressed++;
+    return false;
+}
+
 static void
-take_line(enum log_level level, const char *text, size_t len)
+take_line(const struct log_head *head, const char *text, size_t len)
 {
     int64_t time = (int64_t)(clock_now(CLOCK_REALTIME) / NS_PER_US);
     nstime now = clock_now(CLOCK_MONOTONIC);
     pthread_mutex_lock(&the_log.mutex);
-    if (is_bounded(level) && !log_bound_admit(&the_log.bound, now))
-        the_log.losses.suppressed++;
-    else if (!log_queue_put(&the_log.queue, time, level, text, len))
-        the_log.losses.dropped++;
+    bool taken = false;
+    if (admit(head, text, len, now)) {
+        taken = log_queue_put(&the_log.queue, time, head, text, len);
+        the_log.losses.dropped += !taken;
+        the_log.dropped += !taken;
+    }
+    if (!taken && !the_log.report_at)
+        the_log.report_at = now + REPORT_AFTER;
     pthread_cond_signal(&the_log.news);
     pthread_mutex_unlock(&the_log.mutex);
-}
-
-static size_t
-format(const struct log_line *line, char *out)
-{
-    static const char *const names[] = {"error", "warn", "info", "debug"};
-    static const int priorities[] = {3, 4, 6, 7};
-    size_t n = 0;
-    if (the_log.style == LOG_STYLE_JOURNAL) {
-        n = (size_t)snprintf(out, 8, "<%d>", priorities[line->level]);
-    } else {
-        if (the_log.style == LOG_STYLE_TIMED) {
-            time_t seconds = (time_t)(line->time / 1000000);
-            struct tm tm;
-            n = strftime(out, 32, "%F %T", localtime_r(&seconds, &tm));
-            n += (size_t)snprintf(out + n, 8, ".%03d ", (int)(line->time / 1000 % 1000));
-        }
-        n += (size_t)snprintf(out + n, 8, "%s ", names[line->level]);
-    }
-    for (size_t i = 0; i < line->len; i++) // a line stays one line, whoever made up its text
-        out[n++] =
-            (unsigned char)line->text[i] < 0x20 && line->text[i] != '\t' ? '?' : line->text[i];
-    out[n++] = '\n';
-    return n;
 }
 
 static bool
@@ -96,10 +99,10 @@ time_is_up(void)
 // A pipe that polls writable has room for PIPE_BUF bytes, which is more than a line: write() does
 // not block then, and the end of the process does not wait for whoever reads.
 static void
-write_line(const struct log_line *line)
+write_plain(const struct log_line *line)
 {
-    char out[OUT_BYTES];
-    size_t len = format(line, out), done = 0;
+    char out[LOG_PLAIN_BYTES];
+    size_t len = log_plain(line, the_log.style, out), done = 0;
     while (done < len && !time_is_up()) {
         struct pollfd p = {.fd = the_log.fd, .events = POLLOUT};
         if (poll(&p, 1, 100) <= 0)
@@ -113,45 +116,54 @@ write_line(const struct log_line *line)
 }
 
 static void
-write_losses(const struct log_losses *lost)
+write_line(const struct log_line *line)
 {
-    struct log_line line = {.level = LOG_LEVEL_WARN};
-    line.time = (int64_t)(clock_now(CLOCK_REALTIME) / NS_PER_US);
-    int n = snprintf(line.text, sizeof line.text,
-                     "suppressed %" PRIu64 " lines (more than %u a second), dropped %" PRIu64
-                     " (written too slowly)",
-                     lost->suppressed, LOG_PER_SECOND, lost->dropped);
-    line.len = (uint32_t)n;
-    write_line(&line);
+    if (the_log.style == LOG_STYLE_JOURNAL) {
+        char native[LOG_NATIVE_BYTES];
+        if (log_journal_send(&the_log.journal, native, log_native(line, native)))
+            return;
+    }
+    write_plain(line);
 }
 
-// Losses that have not been said yet; from now on they have. Under the mutex.
+// What is lost, in words; once. False: nothing more is to be told.
 static bool
-take_losses(struct log_losses *lost)
+take_losses(struct log_line *line)
 {
-    lost->dropped = the_log.losses.dropped - the_log.said.dropped;
-    lost->suppressed = the_log.losses.suppressed - the_log.said.suppressed;
-    the_log.said = the_log.losses;
-    return lost->dropped || lost->suppressed;
+    bool more = true;
+    line->known = 0;
+    line->connection = 0;
+    line->site = NULL;
+    line->level = LOG_LEVEL_WARN;
+    line->time = (int64_t)(clock_now(CLOCK_REALTIME) / NS_PER_US);
+    pthread_mutex_lock(&the_log.mutex);
+    if (the_log.suppressed || the_log.dropped) {
+        snprintf(line->text, sizeof line->text,
+                 "%" PRIu64 " lines were dropped (more than %u a second in all), and %" PRIu64
+                 " that could not be written as fast as they came",
+                 the_log.suppressed, LOG_RATE_ALL.per_second, the_log.dropped);
+        the_log.suppressed = the_log.dropped = 0;
+    } else {
+        more = log_sites_take(&the_log.sites, line->text, sizeof line->text);
+    }
+    if (!more)
+        the_log.report_at = 0;
+    pthread_mutex_unlock(&the_log.mutex);
+    line->len = (uint32_t)strlen(line->text);
+    return more;
 }
 
-static bool
-has_losses(void)
-{
-    return the_log.losses.dropped != the_log.said.dropped ||
-           the_log.losses.suppressed != the_log.said.suppressed;
-}
-
-// Until there is something to do: a line, the end, or losses and the last report a second ago.
+// Until there is something to do: a line, the end, or losses that have not been told for a while.
 static void
-wait_for_news(nstime report_at)
+wait_for_news(void)
 {
-    struct timespec ts = {.tv_sec = (time_t)(report_at / NS_PER_SEC),
-                          .tv_nsec = (long)(report_at % NS_PER_SEC)};
     while (!the_log.queue.used && !the_log.stopping) {
-        if (!has_losses())
+        nstime at = the_log.report_at;
+        struct timespec ts = {.tv_sec = (time_t)(at / NS_PER_SEC),
+                              .tv_nsec = (long)(at % NS_PER_SEC)};
+        if (!at)
             pthread_cond_wait(&the_log.news, &the_log.mutex);
-        else if (clock_now(CLOCK_MONOTONIC) >= report_at)
+        else if (clock_now(CLOCK_MONOTONIC) >= at)
             return;
         else
             pthread_cond_timedwait(&the_log.news, &the_log.mutex, &ts);
@@ -162,23 +174,19 @@ static void *
 writer(void *unused)
 {
     static struct log_line line;
-    nstime report_at = 0;
     bool stopping = false;
     while (!stopping) {
-        struct log_losses lost;
         pthread_mutex_lock(&the_log.mutex);
-        wait_for_news(report_at);
+        wait_for_news();
         bool taken = log_queue_take(&the_log.queue, &line);
         stopping = the_log.stopping && !taken;
-        nstime now = clock_now(CLOCK_MONOTONIC);
-        bool report = (stopping || now >= report_at) && take_losses(&lost);
+        nstime at = the_log.report_at;
+        bool report = at && (stopping || clock_now(CLOCK_MONOTONIC) >= at);
         pthread_mutex_unlock(&the_log.mutex);
         if (taken)
             write_line(&line);
-        if (report) {
-            write_losses(&lost);
-            report_at = now + NS_PER_SEC;
-        }
+        while (report && take_losses(&line))
+            write_line(&line);
     }
     return NULL;
 }
@@ -198,7 +206,7 @@ log_style_for(int fd, const char *journal_stream)
 }
 
 bool
-log_start(int fd, enum log_style style)
+log_start(int fd, enum log_style style, const char *journal)
 {
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
@@ -208,9 +216,11 @@ log_start(int fd, enum log_style style)
     the_log.fd = fd;
     the_log.style = style;
     the_log.stopping = false;
-    log_bound_begin(&the_log.bound, clock_now(CLOCK_MONOTONIC));
-    if (pthread_create(&the_log.writer, NULL, writer, NULL) != 0)
+    log_journal_open(&the_log.journal, style == LOG_STYLE_JOURNAL ? journal : NULL);
+    if (pthread_create(&the_log.writer, NULL, writer, NULL) != 0) {
+        log_journal_close(&the_log.journal);
         return false;
+    }
     log_set_sink(take_line);
     return true;
 }
@@ -226,6 +236,7 @@ log_stop(void)
     pthread_mutex_unlock(&the_log.mutex);
     pthread_join(the_log.writer, NULL);
     pthread_cond_destroy(&the_log.news);
+    log_journal_close(&the_log.journal);
 }
 
 struct log_losses

@@ -2,6 +2,7 @@
 #include "config.h"
 #include "inherited.h"
 #include "log.h"
+#include "log_journal.h"
 #include "options.h"
 #include "process.h"
 #include "signals.h"
@@ -29,7 +30,8 @@ serve(const struct options *o, struct config *c, struct faults *warnings)
 {
     atomic_store(&log_threshold, o->has_log_level ? o->log_level : c->log_level);
     signals_block();
-    if (!log_start(STDERR_FILENO, log_style_for(STDERR_FILENO, getenv("JOURNAL_STREAM")))) {
+    if (!log_start(STDERR_FILENO, log_style_for(STDERR_FILENO, getenv("JOURNAL_STREAM")),
+                   LOG_JOURNAL)) {
         fputs("nbdzero-proxy: cannot start the log's thread\n", stderr);
         config_free(c);
         return 1;

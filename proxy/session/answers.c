@@ -3,7 +3,6 @@
 #include "session.h"
 
 #include <stdlib.h>
-#include <wire/names.h>
 
 // Counting --------------------------------------------------------------------------------
 
@@ -33,14 +32,6 @@ count(struct session *s, const struct request *r, uint32_t error, nstime began)
     histogram_add(&c->latency, now > began ? now - began : 0);
 }
 
-static void
-log_over(const struct session *s, const struct request *r, uint32_t error, const char *by)
-{
-    session_log(s, LOG_LEVEL_DEBUG, "%s offset %llu length %llu flags 0x%x: %s%s",
-                nbd_command_name(r->type), (unsigned long long)r->offset,
-                (unsigned long long)r->length, r->flags, nbd_error_name(error), by);
-}
-
 // READ and WRITE are bounded in bytes, too: theirs are held here.
 static uint64_t
 bytes_of_request(const struct request *r)
@@ -65,7 +56,7 @@ client_uncount(struct session *s, const struct request *r)
 void
 client_finished(struct session *s, const struct request *r, uint32_t error, nstime began)
 {
-    log_over(s, r, error, "");
+    request_log(s, r, error, began, "");
     client_uncount(s, r);
     count(s, r, error, began);
 }
@@ -147,7 +138,7 @@ say_reply(struct session *s, const struct request *r, uint32_t error)
 void
 client_answer(struct session *s, const struct request *r, uint32_t error, nstime began)
 {
-    log_over(s, r, error, " (by the proxy)");
+    request_log(s, r, error, began, " by the proxy");
     say_reply(s, r, error);
     count(s, r, error, began);
 }
@@ -173,7 +164,7 @@ client_answer_status(struct session *s, const struct request *r, nstime began)
     if (f == FORMAT_EXTENDED)
         put_be32(b + n + 4, 1);
     extent_encode(f, b + n + head, &(struct extent){.length = r->length});
-    log_over(s, r, NBD_SUCCESS, " (by the proxy)");
+    request_log(s, r, NBD_SUCCESS, began, " by the proxy");
     client_say(s, b, n + length);
     count(s, r, NBD_SUCCESS, began);
 }

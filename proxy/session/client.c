@@ -123,6 +123,7 @@ session_drain(struct session *s, const struct request *r, uint32_t error, nstime
     s->payload_to = PAYLOAD_NOWHERE;
     s->drained = *r;
     s->drained_error = error;
+    s->drained_began = began;
 }
 
 void
@@ -265,7 +266,7 @@ payload_over(struct session *s)
     struct task *t = s->payload_task;
     s->payload_task = NULL;
     if (s->payload_to == PAYLOAD_NOWHERE)
-        client_answer(s, &s->drained, s->drained_error, session_now(s));
+        client_answer(s, &s->drained, s->drained_error, s->drained_began);
     else if (t)
         t->kind->payload_done(t);
     tasks_run(s);

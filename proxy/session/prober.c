@@ -67,17 +67,26 @@ now_of(const struct prober *p)
     return ring_clock(p->worker->ring);
 }
 
-static void __attribute__((format(printf, 3, 4)))
-say(const struct prober *p, enum log_level level, const char *fmt, ...)
+static void __attribute__((format(printf, 4, 5)))
+say_(const struct prober *p, struct log_site *site, enum log_level level, const char *fmt, ...)
 {
-    char text[1000];
+    char text[1000], holder[512];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    if (log_enabled(level))
-        log_at(level, "%s: %s", p->label, text);
+    struct log_about about = {.upstream = p->area.upstream->name,
+                              .export = text_escape(holder, sizeof holder, p->area.holder)};
+    log_at((struct log_head){.site = site, .level = level, .about = &about}, "%s: %s", p->label,
+           text);
 }
+
+#define say(p, level_, ...)                                                                        \
+    do {                                                                                           \
+        LOG_SITE(site_);                                                                           \
+        if (log_enabled(level_))                                                                   \
+            say_(p, &site_, level_, __VA_ARGS__);                                                  \
+    } while (0)
 
 static void
 look_at(struct prober *p, nstime when)

@@ -10,15 +10,22 @@
 #include <unistd.h>
 
 void
-session_log_(const struct session *s, enum log_level level, const char *fmt, ...)
+session_log_(const struct session *s, struct log_site *site, enum log_level level, const char *fmt,
+             ...)
 {
     char text[LOG_LINE_MAX];
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    log_at(level, "[%llu %s %s/%s] %s", (unsigned long long)s->id, s->peer,
-           s->target ? s->target->name : "-", s->export_text ? s->export_text : "-", text);
+    struct log_about about = {.connection = s->id,
+                              .client = s->peer,
+                              .listener = s->listener->name,
+                              .upstream = s->target ? s->target->name : NULL,
+                              .export = s->export_text};
+    log_at((struct log_head){.site = site, .level = level, .about = &about}, "[%llu %s %s/%s] %s",
+           (unsigned long long)s->id, s->peer, s->target ? s->target->name : "-",
+           s->export_text ? s->export_text : "-", text);
 }
 
 static void

@@ -11,6 +11,7 @@
 //   dialog.c     an upstream connection in its handshake (scout.c: a second, short one)
 //   client.c     transmission: requests of the client, as far as they go
 //   answers.c    what we say to the client ourselves
+//   request_words.c  what became of a request, for the log
 //   flushes.c    whose data is safe, and who must hear that a FLUSH of ours has failed
 //   replies.c    transmission: replies of upstream
 //   translate.c  a reply of upstream in the client's format
@@ -98,7 +99,7 @@ struct session {
     struct worker *worker;
     uint64_t id;
     char *peer;        // text
-    char *export_text; // text, escaped; "" until known
+    char *export_text; // text, escaped; NULL until known
     struct settings *settings;
     const struct listener_settings *listener;
     const struct upstream_settings
@@ -130,6 +131,7 @@ struct session {
     uint8_t *payload_at;       // PAYLOAD_TASK: where the next byte goes
     struct request drained;    // the request whose payload goes nowhere
     uint32_t drained_error;
+    nstime drained_began;
     bool held;      // the next request waits for a guard
     bool exclusive; // a probe has the upstream connection for itself
 
@@ -163,13 +165,16 @@ struct session {
                                // not
 };
 
-#define session_log(s, level, ...)                                                                 \
+// A line that begins with the connection's id, its client, and "upstream/export", and has them as
+// fields, too.
+#define session_log(s, level_, ...)                                                                \
     do {                                                                                           \
-        if (log_enabled(level))                                                                    \
-            session_log_(s, level, __VA_ARGS__);                                                   \
+        LOG_SITE(site_);                                                                           \
+        if (log_enabled(level_))                                                                   \
+            session_log_(s, &site_, level_, __VA_ARGS__);                                          \
     } while (0)
-void session_log_(const struct session *s, enum log_level level, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
+void session_log_(const struct session *s, struct log_site *site, enum log_level level,
+                  const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
 static inline bool
 session_alive(const struct session *s)
@@ -269,6 +274,18 @@ bool client_wants_chunks(const struct session *s, uint16_t command);
 #define DATA_HEADER_MAX (CHUNK_SIZE_MAX + 8u)
 uint32_t client_data_header(const struct session *s, uint8_t *p, const struct request *r, bool done,
                             struct range data);
+
+// request_words.c -----------------------------------------------------------------------
+// Says at level debug what became of a request of the client. by: "", or " by the proxy".
+void request_log_(const struct session *s, const struct request *r, uint32_t error, nstime began,
+                  const char *by);
+static inline void
+request_log(const struct session *s, const struct request *r, uint32_t error, nstime began,
+            const char *by)
+{
+    if (log_enabled(LOG_LEVEL_DEBUG))
+        request_log_(s, r, error, began, by);
+}
 
 // flushes.c -----------------------------------------------------------------------------
 // An admitted request changes data; its end is told to client_wrote().

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "log.h"
-#include "log_bound.h"
-#include "log_queue.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -11,64 +9,6 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-
-Test(log_bound, a_burst_and_then_so_many_a_second)
-{
-    struct log_bound b;
-    nstime now = 5 * NS_PER_SEC;
-    unsigned admitted = 0;
-    log_bound_begin(&b, now);
-    for (unsigned i = 0; i < 3 * LOG_BURST; i++)
-        admitted += log_bound_admit(&b, now);
-    cr_expect_eq(admitted, LOG_BURST);
-    admitted = 0;
-    for (unsigned i = 0; i < 10000; i++)
-        admitted += log_bound_admit(&b, now + i * NS_PER_MS);
-    cr_expect_eq(admitted, 10 * LOG_PER_SECOND - 1); // the last grows at 10 s
-    // A day of silence does not save up more than a burst.
-    admitted = 0;
-    for (unsigned i = 0; i < 3 * LOG_BURST; i++)
-        admitted += log_bound_admit(&b, now + 86400 * NS_PER_SEC);
-    cr_expect_eq(admitted, LOG_BURST);
-}
-
-Test(log_queue, lines_come_out_as_they_went_in)
-{
-    static struct log_queue q;
-    static struct log_line line;
-    unsigned in = 0, out = 0;
-    srand(1);
-    for (int round = 0; round < 200000; round++) {
-        char text[LOG_LINE_MAX];
-        if (rand() % 2) {
-            size_t len = (size_t)rand() % sizeof text;
-            memset(text, 'a' + (int)(in % 26), len);
-            if (log_queue_put(&q, in, (enum log_level)(in % 4), text, len))
-                in++;
-        } else if (log_queue_take(&q, &line)) {
-            cr_assert_eq(line.time, out);
-            cr_assert_eq(line.level, out % 4);
-            for (size_t i = 0; i < line.len; i++)
-                cr_assert_eq(line.text[i], 'a' + (int)(out % 26));
-            out++;
-        }
-    }
-    cr_expect_gt(out, 90000);
-}
-
-Test(log_queue, full_means_dropped)
-{
-    static struct log_queue q;
-    static struct log_line line;
-    char text[1000] = {0};
-    unsigned n = 0;
-    while (log_queue_put(&q, 0, LOG_LEVEL_INFO, text, sizeof text))
-        n++;
-    cr_expect_gt(n, 200);
-    cr_expect_leq(n * sizeof text, LOG_QUEUE_BYTES);
-    cr_expect(log_queue_take(&q, &line));
-    cr_expect(log_queue_put(&q, 0, LOG_LEVEL_INFO, text, sizeof text));
-}
 
 static char *
 drain(int fd)
@@ -91,7 +31,7 @@ Test(log, plain_lines)
     int p[2];
     open_pipe(p);
     cr_assert_eq(log_style_for(p[1], NULL), LOG_STYLE_PLAIN);
-    cr_assert(log_start(p[1], LOG_STYLE_PLAIN));
+    cr_assert(log_start(p[1], LOG_STYLE_PLAIN, NULL));
     log_error("one %d", 1);
     log_warn("two\nlines \x1b[2J");
     log_info("three");
@@ -116,7 +56,7 @@ Test(log, the_journal_gets_priorities)
     cr_expect_eq(log_style_for(p[1], "1:1"), LOG_STYLE_PLAIN);
     cr_expect_eq(log_style_for(p[1], "rubbish"), LOG_STYLE_PLAIN);
     atomic_store(&log_threshold, LOG_LEVEL_DEBUG);
-    cr_assert(log_start(p[1], LOG_STYLE_JOURNAL));
+    cr_assert(log_start(p[1], LOG_STYLE_JOURNAL, NULL));
     log_error("a");
     log_warn("b");
     log_info("c");
@@ -134,7 +74,7 @@ Test(log, files_get_the_time)
     int fd = fileno(f), year = 0, milli = 0;
     char rest[32] = "";
     cr_assert_eq(log_style_for(fd, NULL), LOG_STYLE_TIMED);
-    cr_assert(log_start(fd, LOG_STYLE_TIMED));
+    cr_assert(log_start(fd, LOG_STYLE_TIMED, NULL));
     log_info("hello");
     log_stop();
     lseek(fd, 0, SEEK_SET);
@@ -147,30 +87,98 @@ Test(log, files_get_the_time)
     fclose(f);
 }
 
+static char *
+log_of_floods(bool flood_of_sites, unsigned n)
+{
+    int p[2];
+    open_pipe(p);
+    fcntl(p[1], F_SETPIPE_SZ, 1 << 20);
+    cr_assert(log_start(p[1], LOG_STYLE_PLAIN, NULL));
+    for (unsigned i = 0; i < n; i++) {
+        struct log_head head = {.level = LOG_LEVEL_WARN};
+        if (flood_of_sites)
+            log_at(head, "flood %u", i); // no site: each is a kind of its own
+        else
+            log_warn("flood %u", i);
+    }
+    log_error("something else");
+    log_stop();
+    close(p[1]);
+    char *text = drain(p[0]);
+    close(p[0]);
+    return text;
+}
+
+Test(log, a_flood_of_one_kind_is_cut_and_hides_no_other)
+{
+    unsigned burst = LOG_RATE_SITE.burst;
+    char *text = log_of_floods(false, 5 * burst);
+    uint64_t suppressed = log_losses().suppressed;
+    unsigned long long said;
+    cr_expect_geq(suppressed, 3 * burst);
+    cr_expect_not_null(strstr(text, "warn flood 0\n"));
+    cr_expect_null(strstr(text, "warn flood 999\n"));
+    cr_expect_not_null(strstr(text, "error something else\n"));
+    char *at = strstr(text, " lines like this were dropped (more than 10 a second): \"flood ");
+    cr_assert_not_null(at, "what is lost is said: %s", text + strlen(text) - 200);
+    while (at > text && at[-1] != '\n')
+        at--;
+    cr_expect_eq(sscanf(at, "warn %llu lines", &said), 1);
+    cr_expect_eq(said, suppressed);
+    free(text);
+}
+
+Test(log, a_flood_of_all_kinds_is_cut_and_said)
+{
+    char *text = log_of_floods(true, LOG_RATE_ALL.burst + 5000);
+    cr_expect_geq(log_losses().suppressed, 4900);
+    cr_expect_not_null(strstr(text, " lines were dropped (more than 100 a second in all)"));
+    cr_expect_null(strstr(text, "flood 6999"));
+    free(text);
+}
+
+Test(log, who_asks_for_debug_gets_it_all)
+{
+    int p[2];
+    open_pipe(p);
+    fcntl(p[1], F_SETPIPE_SZ, 1 << 20);
+    atomic_store(&log_threshold, LOG_LEVEL_DEBUG);
+    cr_assert(log_start(p[1], LOG_STYLE_PLAIN, NULL));
+    for (unsigned i = 0; i < 1000; i++)
+        log_debug("request %u", i);
+    log_stop();
+    close(p[1]);
+    char *text = drain(p[0]);
+    cr_expect_not_null(strstr(text, "debug request 999\n"));
+    cr_expect_eq(log_losses().suppressed, 0);
+    free(text);
+    close(p[0]);
+}
+
+Test(log, the_level_changes_while_it_runs)
+{
+    int p[2];
+    open_pipe(p);
+    cr_assert(log_start(p[1], LOG_STYLE_PLAIN, NULL));
+    log_debug("before");
+    atomic_store(&log_threshold, LOG_LEVEL_DEBUG);
+    log_debug("now");
+    atomic_store(&log_threshold, LOG_LEVEL_ERROR);
+    log_warn("too small a matter");
+    log_stop();
+    close(p[1]);
+    char *text = drain(p[0]);
+    cr_expect_str_eq(text, "debug now\n");
+    free(text);
+    close(p[0]);
+}
+
 static nstime
 now(void)
 {
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return (nstime)ts.tv_sec * NS_PER_SEC + (nstime)ts.tv_nsec;
-}
-
-Test(log, a_flood_is_cut_and_said)
-{
-    int p[2];
-    open_pipe(p);
-    fcntl(p[1], F_SETPIPE_SZ, 1 << 20);
-    cr_assert(log_start(p[1], LOG_STYLE_PLAIN));
-    for (unsigned i = 0; i < LOG_BURST + 5000; i++)
-        log_warn("flood %u", i);
-    log_stop();
-    close(p[1]);
-    struct log_losses losses = log_losses();
-    cr_expect_geq(losses.suppressed, 4900);
-    char *text = drain(p[0]);
-    cr_expect_not_null(strstr(text, "warn suppressed "), "what is lost is said");
-    cr_expect_null(strstr(text, "flood 6999"));
-    free(text);
 }
 
 Test(log, a_reader_that_does_not_read_stalls_nobody)
@@ -180,10 +188,10 @@ Test(log, a_reader_that_does_not_read_stalls_nobody)
     open_pipe(p);
     memset(text, 'x', sizeof text - 1);
     text[sizeof text - 1] = '\0';
-    cr_assert(log_start(p[1], LOG_STYLE_PLAIN));
+    cr_assert(log_start(p[1], LOG_STYLE_PLAIN, NULL));
     nstime begun = now();
-    for (unsigned i = 0; i < LOG_BURST; i++)
-        log_warn("%s", text);
+    for (unsigned i = 0; i < LOG_RATE_ALL.burst; i++)
+        log_at((struct log_head){.level = LOG_LEVEL_WARN}, "%s", text);
     cr_expect_lt(now() - begun, NS_PER_SEC);
     cr_expect_gt(log_losses().dropped, 1000);
     begun = now();
