@@ -38,11 +38,11 @@ def test_each_request_in_words(stage):
     for number, (command, offset, length, flags, *_) in enumerate(told):
         payload = b"x" * length if command == wire.WRITE else b""
         c.request(command, offset, length, flags, payload=payload, cookie=0xab00 + number)
-        c.reply()
+        c.reply(length if command == wire.READ else 0)
     wait_until(lambda: len(requests(s.proxy)) >= len(told), what="lines of the requests")
     client = s.proxy.json()["connections"][0]
     for number, line in enumerate(requests(s.proxy)):
-        _, offset, length, _, name, flags, reply, by = told[number][:1] + told[number][1:]
+        _, offset, length, _, name, flags, reply, by = told[number]
         assert line[0] == str(client["id"]) and line[1] == client["client"]
         assert line[3] == "disk"
         assert line[4:11] == (name, str(offset), str(length), flags, f"{0xab00 + number:x}", reply, by)

@@ -20,9 +20,9 @@ static char kept[LOG_KEPT][LOG_LINE_MAX];
 static unsigned n_kept;
 
 static void
-keep(enum log_level level, const char *line, size_t len)
+keep(const struct log_head *head, const char *line, size_t len)
 {
-    (void)level;
+    (void)head;
     snprintf(kept[n_kept++ % LOG_KEPT], LOG_LINE_MAX, "%.6f %.*s",
              (double)(world.now - FIRST_NOW) / 1e9, (int)len, line);
     if (world_verbose)
