@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import time
@@ -20,6 +21,8 @@ SANITIZER_ENV = {
     "TSAN_OPTIONS": "halt_on_error=0:second_deadlock_stack=1:suppressions="
                     + os.path.join(paths.TREE, "tests", "tsan.supp"),
 }
+# What each proxy is started by, if anything: tests/run sets it, for the filters of systemd's unit.
+AROUND = shlex.split(os.environ.get("NBDTEST_AROUND", ""))
 # 2026-01-31 12:00:00.000 warn what happened
 LEVEL = re.compile(r"(?:\S+ \S+ )?(error|warn|info|debug) ")
 PROXY_KEYS = {
@@ -87,7 +90,8 @@ class Proxy:
         with open(self.config, "w", encoding="utf-8") as f:
             f.write("\n".join(sections) + "\n" + extra)
         self.listen = next(iter(self.listens.values()))
-        self.process = processes.start([program, "-c", self.config], files=files,
+        self.process = processes.start([*AROUND, program, "-c", self.config], files=files,
+                                       name=os.path.basename(program),
                                        env=dict(SANITIZER_ENV, **(env or {})))
         self.process.wait_ready(self.ready)
 

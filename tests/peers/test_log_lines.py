@@ -14,7 +14,7 @@ from nbdtest.process import wait_until
 from nbdtest.proxy import SANITIZER_ENV, wait_idle
 from nbdtest.rawserver import ModelUpstream
 
-REQUEST = re.compile(r"debug \[(\d+) (\S+) (\S+)/(\S*)\] (\w[\w ]*): offset (\d+), length (\d+), (.*), "
+REQUEST = re.compile(r"debug \[(\d+) (.+) ([^ /]+)/(\S*)\] (\w[\w ]*): offset (\d+), length (\d+), (.*), "
                      r"cookie 0x([0-9a-f]+): (\w+)( by the proxy)? in (\d+\.\d{3}) ms$")
 
 
