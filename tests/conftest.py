@@ -22,6 +22,7 @@ from nbdtest.upstreams import Servers  # noqa: E402
 def pytest_configure(config):
     config.addinivalue_line("markers", "timing: its numbers mean something in a plain build only")
     config.addinivalue_line("markers", "smoke: worth running against every build")
+    config.addinivalue_line("markers", "calls: also worth running under the service's system call filter")
 
 
 def pytest_sessionstart(session):

@@ -139,6 +139,7 @@ def test_allowed_names(stage, world):
     assert works(running)
 
 
+@pytest.mark.calls
 def test_psk_added_and_taken_away(stage, world, folder):
     file = world.psk_file({"bob": b"b" * 32}, path=os.path.join(folder, "keys.psk"))
     s = stage(listen={"tls": "require", "tls_psk_file": file})
@@ -253,6 +254,7 @@ def test_address_in_use(stage, folder):
 # Settings ------------------------------------------------------------------------------------
 
 
+@pytest.mark.calls
 def test_listeners(stage, folder):
     """Added, removed and kept, with connections on all of them."""
     s = stage()
@@ -320,6 +322,7 @@ def test_policy(stage):
     assert works(running)
 
 
+@pytest.mark.calls
 def test_log_level_and_what_needs_a_restart(stage):
     s = stage()
     edit(s.proxy, ("log-level = debug", "log-level = error"), ("threads = 1", "threads = 2"))

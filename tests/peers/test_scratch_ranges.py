@@ -60,6 +60,7 @@ def test_upstream_dies_in_the_midst(stage):
     assert c.write(4 * MIB, b"x" * 512) == 0  # and nobody holds the range
 
 
+@pytest.mark.calls
 def test_drain_in_the_midst(start_proxy, model):
     upstream = model(HoldsZeroes)
     proxy = start_proxy(upstream.uri, scratch="4M:4M", probe="off")

@@ -44,6 +44,7 @@ def change(name, **keys):
         json.dump(state, f)
 
 
+@pytest.mark.calls
 def test_damaged_files_are_set_aside_and_the_good_one_is_used(known, start_proxy, raw):
     upstream, state, name = known
     with open(name, "rb") as f:
@@ -81,6 +82,7 @@ def test_another_storage(known, start_proxy, raw, key):
     assert ask(proxy, raw) == wire.ENOTSUP and proxy.export()["probes"]["run"] == 1
 
 
+@pytest.mark.calls
 def test_no_lock_file(known, start_proxy, raw):
     """The folder is fine, and yet no lock can be had."""
     upstream, state, name = known

@@ -122,6 +122,7 @@ def test_c54_abort_within_tls(stage, world):
     assert c.sock.ended == "farewell"
 
 
+@pytest.mark.calls
 def test_allow_serves_both(stage, world):
     s = stage(listen=world.listen("allow"))
     for tls in None, world.client:
@@ -229,6 +230,7 @@ def test_c68_record_of_a_wrong_type(forger, kind):
     assert the_line(s.proxy, "client: TLS: ")
 
 
+@pytest.mark.calls
 @pytest.mark.parametrize("version", **both_versions)
 def test_c69_psk(stage, world, version):
     """A PSK where there are no certificates; user and cipher are shown."""
