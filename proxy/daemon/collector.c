@@ -68,7 +68,7 @@ picture(struct collection *k)
                                                 .ring_now = now,
                                                 .started = c->started,
                                                 .threads = c->workers->serving,
-                                                .max_connections = c->listeners->max_connections,
+                                                .max_connections = c->listeners->admission.max_connections,
                                                 .settings = c->listeners->settings,
                                                 .addresses = addresses,
                                                 .reports = reports,

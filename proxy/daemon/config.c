@@ -33,6 +33,7 @@ settings_destroy(struct settings *s)
 {
     for (unsigned i = 0; i < s->n_listeners; i++) {
         free(s->listeners[i].name);
+        free(s->listeners[i].allow);
         tls_unref(s->listeners[i].tls_context);
     }
     for (unsigned i = 0; i < s->n_upstreams; i++) {
@@ -107,6 +108,7 @@ fill_process(struct config *c, const struct config_value *v, struct faults *faul
     fill_control(c, v, faults);
     c->log_level = (enum log_level)v[KEY_LOG_LEVEL].number;
     c->max_connections = (unsigned)v[KEY_MAX_CONNECTIONS].number;
+    c->max_per_client = (unsigned)v[KEY_MAX_PER_CLIENT].number;
     c->drain_timeout = v[KEY_DRAIN_TIMEOUT].number;
     c->upgrade_timeout = v[KEY_UPGRADE_TIMEOUT].number;
     fill_metrics(c, &v[KEY_METRICS_LISTEN], faults);

@@ -22,6 +22,7 @@ struct config {
     gid_t control_group; // NO_GROUP: none
     enum log_level log_level;
     unsigned max_connections;
+    unsigned max_per_client; // connections of one address; 0: no limit
     nstime drain_timeout;
     nstime upgrade_timeout;          // 0: none
     struct settings *settings;       // one reference

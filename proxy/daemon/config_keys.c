@@ -112,6 +112,20 @@ const struct config_key config_keys[CONFIG_KEYS] = {
                      "as refused. Lowered with a warning where the limit on open files allows "
                      "fewer: a connection needs two of them.",
         },
+    [KEY_MAX_PER_CLIENT] =
+        {
+            .name = "max-connections-per-client",
+            .sections = IN_PROXY,
+            .type = VALUE_COUNT,
+            .initial = "0",
+            .min = 1,
+            .max = 1000000,
+            .zero_is_none = true,
+            .prose = "Connections of one client address at one time, over all listeners; a "
+                     "further one is closed at once and counted as refused. Of version 6 a whole "
+                     "/64 counts as one address, since any host there has all of it. Clients of "
+                     "unix: listeners have none and are not counted. 0: as many as they like.",
+        },
     [KEY_HANDSHAKE_TIMEOUT] =
         {
             .name = "handshake-timeout",
@@ -213,6 +227,19 @@ const struct config_key config_keys[CONFIG_KEYS] = {
             .min = 0,
             .max = 0777,
             .prose = "Mode of the socket file, where the address is unix:/path.",
+        },
+    [KEY_LISTEN_ALLOW] =
+        {
+            .name = "allow",
+            .sections = IN_LISTEN,
+            .type = VALUE_TEXT,
+            .form = "networks and addresses, with blanks or commas between",
+            .initial = "",
+            .prose = "Which clients may come in: those whose address is one of these, or in one of "
+                     "these networks, like 10.0.0.0/8, 192.0.2.7 or 2001:db8::/32. Others are "
+                     "closed right after accept, before anything is said. A version 4 address is "
+                     "in no version 6 network; 0.0.0.0/0 is all of version 4. Not for unix:/path, "
+                     "where socket-mode says who may. Empty: everybody.",
         },
     [KEY_LISTEN_UPSTREAM] =
         {

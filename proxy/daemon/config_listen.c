@@ -89,6 +89,7 @@ config_listeners(struct settings *s, const struct config_document *doc, struct c
         l->counters = counters_of_listener(counters, l->name);
         l->socket_mode = (unsigned)section->values[KEY_LISTEN_SOCKET_MODE].number;
         fill_address(s, l, section, faults);
+        config_listener_allow(l, section, faults);
         config_listener_tls(l, section, faults);
         const struct config_value *upstream = &section->values[KEY_LISTEN_UPSTREAM];
         if (*upstream->text)

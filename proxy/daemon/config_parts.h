@@ -17,6 +17,10 @@ void config_listeners(struct settings *s, const struct config_document *doc,
 // After the listeners; sees to it that each of them serves something.
 void config_exports(struct settings *s, const struct config_document *doc, struct faults *faults);
 
+// The networks of a listener's allow; after its address.
+void config_listener_allow(struct listener_settings *l, const struct config_section *section,
+                           struct faults *faults);
+
 // The policy keys of an [upstream] or [export] section: those that were given go into p, or all of
 // them where `all`.
 void config_policy(struct policy *p, const struct config_section *s, bool all);

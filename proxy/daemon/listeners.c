@@ -5,7 +5,6 @@
 
 #include <base/log.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,24 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define TELL_REFUSALS (10 * NS_PER_SEC)
-
 // Accepting -------------------------------------------------------------------------------
-
-// One warning now and then: who connects too often must not write our log.
-static void
-refuse(struct listeners *l, struct listener_counters *counters, int fd)
-{
-    nstime now = ring_now(l->ring);
-    close(fd);
-    atomic_fetch_add(&counters->refused, 1);
-    l->refusals++;
-    if (l->refusals_told && now - l->refusals_told < TELL_REFUSALS)
-        return;
-    log_warn("max-connections (%u) reached: refused %" PRIu64, l->max_connections, l->refusals);
-    l->refusals_told = now;
-    l->refusals = 0;
-}
 
 static void
 accepted(struct acceptor *a, int fd)
@@ -40,12 +22,12 @@ accepted(struct acceptor *a, int fd)
         ((struct listening *)((char *)a - offsetof(struct listening, acceptor)))->of;
     struct listeners *l = one->all;
     struct listener_counters *counters = one->settings->counters;
-    if (counters_active(l->counters) >= l->max_connections) {
-        refuse(l, counters, fd);
+    struct client_counter *client;
+    if (!admit(&l->admission, one->settings, fd, ring_now(l->ring), &client)) {
+        close(fd);
         return;
     }
-    atomic_fetch_add(&counters->active, 1);
-    if (workers_hand_over(l->workers, fd, l->settings, one->settings, ++l->last_id))
+    if (workers_hand_over(l->workers, fd, l->settings, one->settings, client, ++l->last_id))
         atomic_fetch_add(&counters->accepted, 1);
     else
         atomic_fetch_add(&counters->refused, 1);
@@ -178,7 +160,8 @@ listeners_open(struct ring *ring, const struct config *config, char *err, size_t
     struct listeners *l = need_zeroed(1, sizeof *l);
     l->ring = ring;
     l->settings = settings_ref(settings);
-    l->counters = config->counters;
+    l->admission.counters = config->counters;
+    l->admission.clients = clients_new();
     l->list = need_zeroed(settings->n_listeners, sizeof(struct listener *));
     for (unsigned i = 0; i < settings->n_listeners; i++) {
         l->list[i] = open_one(l, &settings->listeners[i], err, errlen);
@@ -192,10 +175,16 @@ listeners_open(struct ring *ring, const struct config *config, char *err, size_t
 }
 
 void
-listeners_start(struct listeners *l, struct workers *workers, unsigned max_connections)
+listeners_limit(struct listeners *l, unsigned max_connections, unsigned max_per_client)
+{
+    l->admission.max_connections = max_connections;
+    l->admission.max_per_client = max_per_client;
+}
+
+void
+listeners_start(struct listeners *l, struct workers *workers)
 {
     l->workers = workers;
-    l->max_connections = max_connections;
     for (unsigned i = 0; i < l->n; i++)
         start_one(l->list[i]);
 }
@@ -213,6 +202,7 @@ listeners_free(struct listeners *l)
     for (unsigned i = 0; i < l->n; i++)
         free_one(l->list[i]);
     settings_unref(l->settings);
+    clients_free(l->admission.clients);
     free(l->list);
     free(l);
 }

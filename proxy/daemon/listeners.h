@@ -4,6 +4,7 @@
 #ifndef DAEMON_LISTENERS_H
 #define DAEMON_LISTENERS_H
 
+#include "admission.h"
 #include "config.h"
 #include "files.h"
 #include "inherited.h"
@@ -34,21 +35,21 @@ struct listener {
 
 struct listeners {
     struct ring *ring;
-    struct workers *workers;         // NULL until listeners_start()
-    struct settings *settings;       // a reference
-    const struct counters *counters; // those of the configuration
-    struct listener **list;          // in the order of settings
+    struct workers *workers;   // NULL until listeners_start()
+    struct settings *settings; // a reference
+    struct admission admission;
+    struct listener **list; // in the order of settings
     unsigned n;
-    unsigned max_connections;
-    uint64_t last_id;     // of connections
-    nstime refusals_told; // when the last warning was
-    uint64_t refusals;    // since then
+    uint64_t last_id; // of connections
 };
 
 // Opens all of them and accepts nothing yet. NULL, with one line in err, if one cannot be had.
 struct listeners *listeners_open(struct ring *ring, const struct config *config, char *err,
                                  size_t errlen);
-void listeners_start(struct listeners *l, struct workers *workers, unsigned max_connections);
+// Connections at one time, in all and of one client address (0: as many). Before the start, and any
+// time after: who is there stays.
+void listeners_limit(struct listeners *l, unsigned max_connections, unsigned max_per_client);
+void listeners_start(struct listeners *l, struct workers *workers);
 
 // Other settings for new connections, and perhaps other sockets: one whose address is still wanted
 // goes on, whatever its section is called now; others are closed, new ones are opened. All or

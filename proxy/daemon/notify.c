@@ -32,7 +32,7 @@ send_state(const struct notifier *n, const char *state)
 static const char *
 status(const struct notifier *n, char *text, size_t cap)
 {
-    unsigned connections = counters_active(n->listeners->counters);
+    unsigned connections = counters_active(n->listeners->admission.counters);
     snprintf(text, cap, "%s%u listener%s, %u connection%s", n->ends_at ? "draining: " : "",
              n->listeners->n, n->listeners->n == 1 ? "" : "s", connections,
              connections == 1 ? "" : "s");

@@ -193,7 +193,8 @@ take_over(struct process *p, bool successor, char *err, size_t errlen)
 static void
 serve(struct process *p, unsigned threads, unsigned most, bool successor)
 {
-    listeners_start(p->listeners, p->workers, most);
+    listeners_limit(p->listeners, most, p->reload.config->max_per_client);
+    listeners_start(p->listeners, p->workers);
     (void)workers_scratch(p->workers, p->reload.config->settings);
     log_info("nbdzero-proxy " NBDZERO_VERSION " serves with %u thread%s, pid %d", threads,
              threads == 1 ? "" : "s", (int)getpid());

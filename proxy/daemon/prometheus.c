@@ -67,10 +67,10 @@ static const struct family of_listener[] = {
      0},
     {"nbdzero_listener_refused_total",
      COUNTER,
-     "Client connections that were refused.",
-     NULL,
-     NULL,
-     {"refused"},
+     "Client connections that were refused, by reason.",
+     "refused_for",
+     "reason",
+     {"allow", "max_connections", "max_connections_per_client", "memory"},
      0},
 };
 

@@ -127,8 +127,9 @@ apply(struct reload *r, struct config *next, struct faults *f)
     json_t *changes = json_array();
     int log_level = change_log_level(r, next, f);
     config_changes(&r->config->document, &next->document, f, note_change, changes);
-    r->listeners->max_connections =
+    unsigned most =
         allowed_connections(next->max_connections, r->threads, next->settings->n_listeners);
+    listeners_limit(r->listeners, most, next->max_per_client);
     control_change(r->control, next, f);
     begin_upstreams(r->config, next);
     if (!metrics_serve(r->metrics))

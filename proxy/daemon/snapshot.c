@@ -13,15 +13,30 @@ snapshot_text(const char *text)
 }
 
 static json_t *
+refusals_json(const struct listener_counters *c)
+{
+    static const char *const names[REFUSALS] = {[REFUSED_ALLOW] = "allow",
+                                                [REFUSED_MAX_CONNECTIONS] = "max_connections",
+                                                [REFUSED_PER_CLIENT] = "max_connections_per_client",
+                                                [REFUSED_MEMORY] = "memory"};
+    json_t *object = json_object();
+    for (enum refusal r = 0; object && r < REFUSALS; r++)
+        json_object_set_new(object, names[r],
+                            json_integer((json_int_t)atomic_load(&c->refused_for[r])));
+    return object;
+}
+
+static json_t *
 listener_json(const struct listener_settings *l, const char *address)
 {
     static const char *const tls[] = {
         [CLIENT_TLS_OFF] = NULL, [CLIENT_TLS_ALLOW] = "allow", [CLIENT_TLS_REQUIRE] = "require"};
-    return json_pack("{s:o, s:o, s:s?, s:I, s:I, s:I, s:s?}", "name", snapshot_text(l->name),
+    return json_pack("{s:o, s:o, s:s?, s:I, s:I, s:I, s:o, s:s?}", "name", snapshot_text(l->name),
                      "address", snapshot_text(address), "tls", tls[l->tls], "accepted",
                      (json_int_t)atomic_load(&l->counters->accepted), "active",
                      (json_int_t)atomic_load(&l->counters->active), "refused",
-                     (json_int_t)atomic_load(&l->counters->refused), "upstream",
+                     (json_int_t)atomic_load(&l->counters->refused), "refused_for",
+                     refusals_json(l->counters), "upstream",
                      l->upstream ? l->upstream->name : NULL);
 }
 

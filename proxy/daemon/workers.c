@@ -25,6 +25,7 @@ struct handover {
     int fd;
     struct settings *settings;
     const struct listener_settings *listener;
+    struct client_counter *client;
     uint64_t id;
 };
 
@@ -123,19 +124,20 @@ static void
 receive(struct letter *l)
 {
     struct handover *h = (struct handover *)((char *)l - offsetof(struct handover, letter));
-    worker_accept(h->to->worker, h->fd, h->settings, h->listener, h->id);
+    worker_accept(h->to->worker, h->fd, h->settings, h->listener, h->client, h->id);
     atomic_fetch_sub(&h->to->coming, 1);
     free(h);
 }
 
 bool
 workers_hand_over(struct workers *w, int fd, struct settings *settings,
-                  const struct listener_settings *listener, uint64_t id)
+                  const struct listener_settings *listener, struct client_counter *client,
+                  uint64_t id)
 {
     struct handover *h = malloc(sizeof *h);
     if (!h) {
         close(fd);
-        atomic_fetch_sub(&listener->counters->active, 1);
+        connection_left(listener, client);
         return false;
     }
     struct worker_thread *to = least_busy(w);
@@ -144,6 +146,7 @@ workers_hand_over(struct workers *w, int fd, struct settings *settings,
                            .fd = fd,
                            .settings = settings_ref(settings),
                            .listener = listener,
+                           .client = client,
                            .id = id};
     atomic_fetch_add(&to->coming, 1);
     ring_post(to->ring, &h->letter);

@@ -47,10 +47,11 @@ struct workers *workers_start(struct ring *main, struct registry *registry, unsi
 bool workers_scratch(struct workers *w, struct settings *settings);
 
 // A connection goes to the worker with the fewest sessions. Takes over fd, counted in its
-// listener's `active`; adds a reference to settings. False: out of memory, fd closed, `active` as
-// if it never was.
+// listener's `active` and its client's (NULL: none); adds a reference to settings. False: out of
+// memory, fd closed, counted as if it never was.
 bool workers_hand_over(struct workers *w, int fd, struct settings *settings,
-                       const struct listener_settings *listener, uint64_t id);
+                       const struct listener_settings *listener, struct client_counter *client,
+                       uint64_t id);
 
 // As the system shows the thread: "worker-0", and "scratch-N" for the last one where it measures.
 #define WORKER_NAME 16 // pthread_setname_np(3): so many

@@ -178,7 +178,7 @@ reap(struct timer *t)
 
 void
 worker_accept(struct worker *w, int fd, struct settings *settings,
-              const struct listener_settings *listener, uint64_t id)
+              const struct listener_settings *listener, struct client_counter *client, uint64_t id)
 {
     struct session *s = calloc(1, sizeof *s);
     char peer[ADDRESS_TEXT];
@@ -186,7 +186,7 @@ worker_accept(struct worker *w, int fd, struct settings *settings,
     if (!s || !(s->peer = strdup(peer))) {
         free(s);
         close(fd);
-        atomic_fetch_sub(&listener->counters->active, 1);
+        connection_left(listener, client);
         settings_unref(settings);
         return;
     }
@@ -194,6 +194,7 @@ worker_accept(struct worker *w, int fd, struct settings *settings,
     s->id = id;
     s->settings = settings;
     s->listener = listener;
+    s->of_client = client;
     s->target = listener->upstream;
     s->began = ring_clock(w->ring);
     s->allocation = -1;
@@ -254,7 +255,7 @@ session_end(struct session *s, enum session_ending why)
                                     why == END_UPSTREAM_STALLED);
     s->export = NULL;
     s->phase = PHASE_DEAD;
-    atomic_fetch_sub(&s->listener->counters->active, 1);
+    connection_left(s->listener, s->of_client);
     // Callers up the stack may still look at it: freed by the timer, from the ring's own turn.
     s->timer.fire = reap;
     timer_set(s->worker->ring, &s->timer, session_now(s));

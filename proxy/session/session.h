@@ -102,6 +102,7 @@ struct session {
     char *export_text; // text, escaped; NULL until known
     struct settings *settings;
     const struct listener_settings *listener;
+    struct client_counter *of_client; // NULL: not counted by address
     const struct upstream_settings
         *target;                 // whom the client is served by, or would be; may be NULL
     const struct policy *policy; // of the export, once it is known

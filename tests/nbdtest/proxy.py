@@ -26,8 +26,9 @@ AROUND = shlex.split(os.environ.get("NBDTEST_AROUND", ""))
 # 2026-01-31 12:00:00.000 warn what happened
 LEVEL = re.compile(r"(?:\S+ \S+ )?(error|warn|info|debug) ")
 PROXY_KEYS = {
-    "threads", "metrics-listen", "log-level", "max-connections", "handshake-timeout", "io-timeout",
-    "keepalive", "max-in-flight", "max-in-flight-bytes", "drain-timeout", "upgrade-timeout", "state-dir",
+    "threads", "metrics-listen", "log-level", "max-connections", "max-connections-per-client",
+    "handshake-timeout", "io-timeout", "keepalive", "max-in-flight", "max-in-flight-bytes",
+    "drain-timeout", "upgrade-timeout", "state-dir",
 }
 
 

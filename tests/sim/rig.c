@@ -199,7 +199,7 @@ arrived(struct letter *l)
 {
     struct arrival *a = (struct arrival *)((char *)l - offsetof(struct arrival, letter));
     atomic_fetch_add(&rig->counters.active, 1);
-    worker_accept(a->worker, a->fd, settings_ref(&rig->settings), &rig->listener, a->id);
+    worker_accept(a->worker, a->fd, settings_ref(&rig->settings), &rig->listener, NULL, a->id);
     free(a);
 }
 

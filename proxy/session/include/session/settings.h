@@ -8,6 +8,7 @@
 #include <base/range.h>
 #include <base/time.h>
 #include <io/address.h>
+#include <io/network.h>
 #include <io/tls.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -60,10 +61,25 @@ struct export_settings {
     struct scratch_settings scratch; // upstream's, where that is elsewhere and none is given
 };
 
+// Why a connection was refused right after it was accepted.
+enum refusal {
+    REFUSED_ALLOW, // not in the listener's networks
+    REFUSED_MAX_CONNECTIONS,
+    REFUSED_PER_CLIENT,
+    REFUSED_MEMORY,
+    REFUSALS,
+};
+
 // Counted by the daemon as it accepts; a session that ends takes itself out of `active`. Owned by
 // the daemon, outlives every settings.
 struct listener_counters {
-    atomic_ullong accepted, refused;
+    atomic_ullong accepted, refused; // refused: for all reasons together
+    atomic_ullong refused_for[REFUSALS];
+    atomic_uint active;
+};
+
+// Connections of one client address, over all listeners. Owned by the daemon.
+struct client_counter {
     atomic_uint active;
 };
 
@@ -72,6 +88,8 @@ struct listener_settings {
     char *name;
     struct address address;
     unsigned socket_mode;
+    struct network *allow; // owned; whose clients may come
+    unsigned n_allow;      // 0: everybody's
     enum client_tls tls;
     struct tls_context *tls_context;          // a reference; NULL where tls is off
     const struct upstream_settings *upstream; // NULL: only [export] sections are served
@@ -105,6 +123,15 @@ export_is_for(const struct export_settings *e, const struct listener_settings *l
         if (e->listeners[i] == l)
             return true;
     return false;
+}
+
+// A connection has ended. `client` is NULL where it was not counted by address.
+static inline void
+connection_left(const struct listener_settings *l, struct client_counter *client)
+{
+    if (client)
+        atomic_fetch_sub(&client->active, 1);
+    atomic_fetch_sub(&l->counters->active, 1);
 }
 
 static inline struct settings *

@@ -21,9 +21,11 @@ void worker_end(struct worker *w);
 void worker_free(struct worker *w);
 
 // A session begins. Takes over fd, and a reference to `settings`, whose `listener` it came by, and
-// which has been counted in that listener's `active`. `id` is unique in the process.
+// which has been counted in that listener's `active` and in `client`, if that is not NULL. `id` is
+// unique in the process.
 void worker_accept(struct worker *w, int fd, struct settings *settings,
-                   const struct listener_settings *listener, uint64_t id);
+                   const struct listener_settings *listener, struct client_counter *client,
+                   uint64_t id);
 
 // This worker measures the scratch areas of these settings from now on, instead of any others. It
 // has no sessions. Takes a reference; NULL: none are measured any more.
