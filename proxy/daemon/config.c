@@ -106,6 +106,7 @@ fill_process(struct config *c, const struct config_value *v, struct faults *faul
 {
     c->threads = (unsigned)v[KEY_THREADS].number;
     fill_control(c, v, faults);
+    config_identity(&c->identity, &v[KEY_USER], &v[KEY_GROUP], faults);
     c->log_level = (enum log_level)v[KEY_LOG_LEVEL].number;
     c->max_connections = (unsigned)v[KEY_MAX_CONNECTIONS].number;
     c->max_per_client = (unsigned)v[KEY_MAX_PER_CLIENT].number;
@@ -207,5 +208,6 @@ config_free(struct config *c)
     counters_unref(c->counters);
     config_document_clear(&c->document);
     free(c->control_socket);
+    free(c->identity.name);
     free(c);
 }

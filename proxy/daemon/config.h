@@ -7,6 +7,7 @@
 #include "control_peer.h"
 #include "counters.h"
 #include "faults.h"
+#include "privileges.h"
 
 #include <base/log.h>
 #include <io/address.h>
@@ -20,6 +21,7 @@ struct config {
     bool has_metrics;
     unsigned control_mode;
     gid_t control_group; // NO_GROUP: none
+    struct run_as identity;
     enum log_level log_level;
     unsigned max_connections;
     unsigned max_per_client; // connections of one address; 0: no limit

@@ -61,6 +61,29 @@ const struct config_key config_keys[CONFIG_KEYS] = {
                      "can change. Empty: the proxy's own group has the file, and its members have "
                      "no such right.",
         },
+    [KEY_USER] =
+        {
+            .name = "user",
+            .sections = IN_PROXY,
+            .type = VALUE_TEXT,
+            .form = "the name or number of a user",
+            .initial = "",
+            .fixed = true,
+            .prose = "Whom the process becomes when it was started as root and all sockets are "
+                     "open; no capability is kept. Files that a reload reads again, and "
+                     "state-dir, must be his to use; what the proxy makes itself is. Not needed "
+                     "where systemd's User= is given. Empty: it stays who it is.",
+        },
+    [KEY_GROUP] =
+        {
+            .name = "group",
+            .sections = IN_PROXY,
+            .type = VALUE_TEXT,
+            .form = "the name or number of a group",
+            .initial = "",
+            .fixed = true,
+            .prose = "The group of user, if not his own.",
+        },
     [KEY_STATE_DIR] =
         {
             .name = "state-dir",

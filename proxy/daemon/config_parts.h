@@ -5,7 +5,9 @@
 #define DAEMON_CONFIG_PARTS_H
 
 #include "config_document.h"
+#include "control_peer.h"
 #include "counters.h"
+#include "privileges.h"
 
 #include <session/settings.h>
 
@@ -16,6 +18,10 @@ void config_listeners(struct settings *s, const struct config_document *doc,
                       struct counters *counters, struct faults *faults);
 // After the listeners; sees to it that each of them serves something.
 void config_exports(struct settings *s, const struct config_document *doc, struct faults *faults);
+
+// Whom the process becomes. `id` is zeroed before; owns its name.
+void config_identity(struct run_as *id, const struct config_value *user,
+                     const struct config_value *group, struct faults *faults);
 
 // The networks of a listener's allow; after its address.
 void config_listener_allow(struct listener_settings *l, const struct config_section *section,

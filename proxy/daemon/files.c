@@ -20,12 +20,22 @@
 #define FILES_A_THREAD     8u // io_uring, eventfd, and dials under way
 #define FILES_A_CONNECTION 2u // the client's socket and the upstream's
 
+static uid_t owner = (uid_t)-1; // nobody else
+static gid_t owner_group = (gid_t)-1;
+
+void
+files_owner(uid_t uid, gid_t gid)
+{
+    owner = uid;
+    owner_group = gid;
+}
+
 static bool
 make_one(const char *path, mode_t mode)
 {
     struct stat st;
     if (mkdir(path, mode) == 0)
-        return true;
+        return owner == (uid_t)-1 || chown(path, owner, owner_group) == 0;
     int error = errno;
     if (stat(path, &st) == 0) {
         errno = ENOTDIR;

@@ -6,6 +6,9 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+// Directories that are made from now on are given to this user and group; only root can.
+void files_owner(uid_t uid, gid_t gid);
+
 // Like mkdir -p; what is made gets `mode`. False with errno set.
 bool make_directories(const char *path, mode_t mode);
 // The same for the directory that `path` is to be in.

@@ -302,7 +302,10 @@ gather(struct listeners *l, const struct settings *next, const struct listener_s
             list[i] = open_one(l, &next->listeners[i], err, errlen);
         if (list[i])
             continue;
+        const char *hint = privileges_hint(errno);
+        size_t len = strlen(err);
         *failed = &next->listeners[i];
+        snprintf(err + len, errlen - len, "%s", hint);
         add_hint(l, &next->listeners[i].address, err, errlen);
         while (i-- > 0)
             if (!is_among(l->list, l->n, list[i]))

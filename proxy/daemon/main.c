@@ -29,6 +29,7 @@ static int
 serve(const struct options *o, struct config *c, struct faults *warnings)
 {
     atomic_store(&log_threshold, o->has_log_level ? o->log_level : c->log_level);
+    privileges_begin(&c->identity);
     signals_block();
     if (!log_start(STDERR_FILENO, log_style_for(STDERR_FILENO, getenv("JOURNAL_STREAM")),
                    LOG_JOURNAL)) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "process.h"
 
+#include "become_user.h"
 #include "files.h"
 #include "process_inside.h"
 #include "successor.h"
@@ -13,6 +14,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 // After the second signal a probe's chunk may take 1 s. What has not ended a second after that is
@@ -111,10 +113,22 @@ usable_state_dir(const char *path)
     if (!make_directories(path, 0700))
         log_warn("state-dir %s: cannot be made: %s; nothing will be measured from inside a request",
                  path, strerror(errno));
-    else if (access(path, R_OK | W_OK | X_OK) < 0 || !can_lock(path))
-        log_warn("state-dir %s: cannot be used: %s; nothing will be measured from inside a request",
-                 path, strerror(errno));
     return path;
+}
+
+// As the user that the process has become.
+static void
+check_state_dir(const char *path)
+{
+    struct stat st;
+    if (!*path || stat(path, &st) < 0)
+        return; // that it cannot be made has been said
+    if (access(path, R_OK | W_OK | X_OK) < 0 || !can_lock(path))
+        log_warn("state-dir %s: cannot be used: %s; nothing will be measured from inside a "
+                 "request%s",
+                 path, strerror(errno),
+                 errno == EACCES ? " (it must belong to the user of the process, with all in it)"
+                                 : "");
 }
 
 // False, with one line in err: a socket that was asked for by name cannot be had.
@@ -210,6 +224,8 @@ start(struct process *p, char *err, size_t errlen)
 {
     const struct config *c = p->reload.config;
     unsigned threads = c->threads ? c->threads : cpus_allowed();
+    if (privileges_will_drop(&c->identity))
+        files_owner(c->identity.uid, c->identity.gid);
     p->ring = ring_new(err, errlen);
     if (!p->ring || !inherited_good(err, errlen))
         return false;
@@ -227,8 +243,10 @@ start(struct process *p, char *err, size_t errlen)
     p->reload.threads = threads;
     p->reload.notifier = &p->notifier;
     p->notifier = (struct notifier){.ring = p->ring, .listeners = p->listeners};
-    if (!open_control(p, err, errlen) || !open_metrics(p, err, errlen))
+    if (!open_control(p, err, errlen) || !open_metrics(p, err, errlen) ||
+        !become_user(c, p->reload.control, p->reload.options->config, err, errlen))
         return false;
+    check_state_dir(c->settings->state_dir);
     p->signals.got = got_signal;
     if (!signals_start(&p->signals, p->ring)) {
         snprintf(err, errlen, "cannot watch signals: %s", strerror(errno));

@@ -11,6 +11,7 @@
 #include "snapshot.h"
 
 #include <base/log.h>
+#include <errno.h>
 #include <session/health.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,8 +59,9 @@ open_metrics(struct reload *r, const struct config *next, struct faults *f)
     char err[CAUSE];
     if (metrics_listen(r->metrics, next->has_metrics ? &next->metrics : NULL, err, sizeof err))
         return true;
+    const char *hint = privileges_hint(errno);
     const struct config_section *proxy = config_section_find(&next->document, SECTION_PROXY, "");
-    fault_at(f, proxy ? proxy->values[KEY_METRICS_LISTEN].line : 0, "%s", err);
+    fault_at(f, proxy ? proxy->values[KEY_METRICS_LISTEN].line : 0, "%s%s", err, hint);
     return false;
 }
 

@@ -17,9 +17,11 @@ static int
 fail(int fd, const struct address *a, const char *what, const char *why, char *err, size_t errlen)
 {
     char text[ADDRESS_TEXT];
+    int error = errno;
     snprintf(err, errlen, "cannot %s %s: %s", what, address_text(a, text, sizeof text), why);
     if (fd >= 0)
         close(fd);
+    errno = error;
     return -1;
 }
 
@@ -38,6 +40,7 @@ listen_tcp(const struct address *a, char *err, size_t errlen)
               bind(fd, ai->ai_addr, ai->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0;
     int error = errno;
     freeaddrinfo(ai);
+    errno = error;
     return ok ? fd : fail(fd, a, "listen on", strerror(error), err, errlen);
 }
 

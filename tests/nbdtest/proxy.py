@@ -28,7 +28,7 @@ LEVEL = re.compile(r"(?:\S+ \S+ )?(error|warn|info|debug) ")
 PROXY_KEYS = {
     "threads", "metrics-listen", "log-level", "max-connections", "max-connections-per-client",
     "handshake-timeout", "io-timeout", "keepalive", "max-in-flight", "max-in-flight-bytes",
-    "drain-timeout", "upgrade-timeout", "state-dir",
+    "drain-timeout", "upgrade-timeout", "state-dir", "user", "group",
 }
 
 

@@ -109,8 +109,11 @@ Test(changes, no_odd_byte_is_told)
 // Those of the table, whichever these are.
 Test(changes, fixed_keys_keep_their_value)
 {
-    static const char *const others[CONFIG_KEYS] = {
-        [KEY_THREADS] = "3", [KEY_CONTROL_SOCKET] = "/x/y", [KEY_STATE_DIR] = "/x"};
+    static const char *const others[CONFIG_KEYS] = {[KEY_THREADS] = "3",
+                                                    [KEY_CONTROL_SOCKET] = "/x/y",
+                                                    [KEY_STATE_DIR] = "/x",
+                                                    [KEY_USER] = "root",
+                                                    [KEY_GROUP] = "root"};
     unsigned fixed = 0;
     for (enum config_key_id id = 0; id < CONFIG_KEYS; id++) {
         const struct config_key *key = &config_keys[id];
@@ -136,7 +139,7 @@ Test(changes, fixed_keys_keep_their_value)
         config_document_clear(&docs[1]);
         fixed++;
     }
-    cr_expect_eq(fixed, 3);
+    cr_expect_eq(fixed, 5);
 }
 
 Test(changes, an_upstream_that_moved)

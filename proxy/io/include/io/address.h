@@ -45,7 +45,8 @@ const char *address_of_peer(int fd, char *buf, size_t cap);
 
 // A listening socket, non-blocking, close-on-exec, backlog as large as the system allows; -1 and
 // one line in err. TCP: SO_REUSEADDR; the first address the name resolves to. UNIX: a stale socket
-// file is replaced, a live one refused (somebody answers); the file gets `mode`.
+// file is replaced, a live one refused (somebody answers); the file gets `mode`. errno is the
+// system's, where it was the system that refused.
 int address_listen(const struct address *a, unsigned mode, char *err, size_t errlen);
 
 #endif
