@@ -40,10 +40,6 @@ view_troubles(const struct look *l, struct canvas *c)
 {
     const json_t *s = l->now->snapshot, *log = json_object_get(s, "log");
     uint64_t lost = fact_number(log, "lines_dropped") + fact_number(log, "lines_suppressed");
-    if (json_is_true(json_object_get(s, "draining"))) {
-        canvas_line(c);
-        canvas_put(c, WARN, "draining: no new connections are taken");
-    }
     if (lost) {
         canvas_line(c);
         canvas_put(c, WARN, "log: %s lines lost", units_count(lost).s);
