@@ -247,6 +247,11 @@ dispatch(struct session *s, const struct request *r, uint8_t *header)
     case ADMIT_ANSWER: refuse(s, r, error, began); return;
     case ADMIT_PASS: break;
     }
+    // What was there before is finished; only that still keeps this connection.
+    if (s->worker->draining) {
+        refuse(s, r, NBD_ESHUTDOWN, began);
+        return;
+    }
     // A repair waits for its turn by itself, behind who came before.
     if (s->worker->guards.n && !repair_wanted(s, r) && held_by_guard(s, r, began))
         return;

@@ -121,6 +121,8 @@ negotiation_turn(struct session *s)
     if (s->phase != PHASE_HANDSHAKE)
         return;
     if (s->worker->draining) {
+        if (n->option_waits)
+            answer_error(s, NBD_REP_ERR_SHUTDOWN, "the proxy is shutting down");
         session_end(s, END_DRAINED);
         return;
     }

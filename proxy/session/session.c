@@ -346,6 +346,27 @@ session_upstream_lost(struct session *s, enum session_ending why, const char *wh
     session_end(s, why);
 }
 
+// What the client waits for is answered ESHUTDOWN where the protocol leaves room for that.
+void
+session_cut(struct session *s)
+{
+    bool may_speak = session_alive(s) && s->phase != PHASE_HANDSHAKE && s->client &&
+                     !s->payload_left && complete_message(s);
+    if (may_speak)
+        client_send_late(s);
+    struct slot *next;
+    for (struct slot *slot = s->slots; may_speak && slot; slot = next) {
+        next = slot->next;
+        if (slot->task)
+            continue;
+        struct request r = slot_request(slot);
+        nstime began = slot->began;
+        session_release(s, slot);
+        client_complete(s, &r, NBD_ESHUTDOWN, began);
+    }
+    session_end(s, END_DRAINED);
+}
+
 void
 session_transmit(struct session *s)
 {
@@ -379,7 +400,7 @@ transmission_turn(struct session *s)
     if (session_alive(s))
         client_pump(s);
     if (session_alive(s) && s->phase == PHASE_TRANSMISSION && s->worker->draining &&
-        !s->payload_left)
+        !s->payload_left && !s->in_flight && !s->tasks)
         session_finish(s, END_DRAINED);
     if (session_alive(s) && s->phase == PHASE_FINISHING && !s->in_flight && !s->tasks &&
         !s->payload_left)

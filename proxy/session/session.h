@@ -199,6 +199,8 @@ void session_turn(struct session *s);
 // closed with DISC if it stands between messages. Nothing may be in flight that the client still
 // waits for.
 void session_end(struct session *s, enum session_ending why);
+// Ends it as the process ends, whatever is in flight.
+void session_cut(struct session *s);
 // No more requests of this client; session_end() follows when nothing is in flight.
 void session_finish(struct session *s, enum session_ending why);
 // The upstream connection is gone or must go: everybody in flight gets EIO, then session_end().

@@ -88,7 +88,7 @@ drain_deadline(struct timer *t)
     bool last = now >= w->drain_deadline + PROBE_GRACE;
     for (struct session *s = w->sessions; s; s = s->next)
         if (last || !s->exclusive)
-            session_end(s, END_DRAINED);
+            session_cut(s);
     if (!last)
         timer_set(w->ring, t, w->drain_deadline + PROBE_GRACE);
 }
@@ -105,8 +105,11 @@ worker_drain(struct worker *w, nstime deadline, void (*drained)(void *ctx), void
     scratch_end(w->scratching);
     w->scratching = NULL;
     timer_set(w->ring, &w->drain_timer, deadline);
-    for (struct session *s = w->sessions; s; s = s->next)
+    for (struct session *s = w->sessions; s; s = s->next) {
+        if (s->phase == PHASE_TRANSMISSION && !s->payload_left)
+            tasks_client_leaves(s);
         session_turn(s);
+    }
     worker_check_drained(w);
 }
 

@@ -176,6 +176,7 @@ scenario_drain(const char *scenario, uint64_t seed)
     drain_clients(probe, &script);
     world_run(world.now + chance_below(60 * NS_PER_MS));
     nstime began = world.now;
+    rig->oracle.draining = true;
     for (unsigned i = 0; i < rig->n_workers; i++)
         rig_drain(i, within);
     rig_run();

@@ -281,6 +281,7 @@ check_error(const struct oracle *o, const struct op *op)
         return;
     }
     bool known = op->type == NBD_CMD_WRITE_ZEROES && op->error == o->zeroes_fail;
+    known |= o->draining && op->error == NBD_ESHUTDOWN;
     expect(o->loose || known,
            "%s offset %llu length %llu flags %u got error %u, and nothing was wrong",
            nbd_command_name(op->type), (unsigned long long)op->range.offset,

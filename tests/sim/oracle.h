@@ -52,6 +52,7 @@ struct oracle {
     uint32_t zeroes_fail;   // what plain WRITE_ZEROES may be answered, since upstream says so
     nstime flush_failed_at; // upstream's last failure of a FLUSH, of whomever
     bool loose;             // an error was injected: EIO is a legal answer from now on
+    bool draining;          // ESHUTDOWN is right, too
 };
 
 void oracle_begin(struct oracle *o, struct disk *d);

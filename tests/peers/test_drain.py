@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The end of a process, as its clients see it: what is in flight is finished, what comes is told ESHUTDOWN, and
+drain-timeout is kept."""
+import signal
+import time
+
+import pytest
+
+from nbdtest import wire
+from nbdtest.process import wait_until
+from nbdtest.rawserver import ModelUpstream
+
+
+class Holds(ModelUpstream):
+    """Answers READ, and GO where it should, when it may."""
+
+    holds_go = False
+
+    def __init__(self, folder, **overrides):
+        super().__init__(folder, **overrides)
+        self.may = False
+
+    def answer_go(self, c, number, data):
+        if self.holds_go:
+            wait_until(lambda: self.may, 30, "leave to answer")
+        super().answer_go(c, number, data)
+
+    def serve(self, c, r):
+        if r.command == wire.READ:
+            wait_until(lambda: self.may, 30, "leave to answer")
+        super().serve(c, r)
+
+
+def drain(proxy):
+    proxy.process.popen.send_signal(signal.SIGTERM)
+    wait_until(lambda: "draining" in proxy.log(), 20)
+
+
+def ended(proxy):
+    return proxy.process.popen.wait(30) == 0
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("fmt", ["simple", "structured", "extended"])
+def test_requests_that_come_later(stage, fmt):
+    """One is in flight, and answered well; later ones, a WRITE's payload included, are told ESHUTDOWN at once."""
+    s = stage(Holds, watch=False, drain_timeout="60s")
+    c = s.client(timeout=30)
+    c.start(fmt=fmt)
+    first = c.request(wire.READ, 0, 512)
+    s.upstream.wait_requests(1, wire.READ)
+    drain(s.proxy)
+    later = [c.request(wire.READ, 512, 512), c.request(wire.WRITE, 0, 4096, payload=b"x" * 4096),
+             c.request(wire.FLUSH), c.request(wire.WRITE_ZEROES, 0, 4096, wire.FAST_ZERO)]
+    assert len(set(later)) == 4 and [c.either()[0] for _ in later] == [wire.ESHUTDOWN] * 4
+    s.upstream.may = True
+    if fmt == "simple":
+        reply = c.reply(512)
+        assert (reply.cookie, reply.error) == (first, 0)
+    else:
+        assert all(chunk.cookie == first and not chunk.kind & 0x8000 for chunk in c.chunks())
+    c.expect_close()
+    assert ended(s.proxy) and {r.command for r in s.upstream.requests()} <= {wire.READ, wire.DISC}
+    assert len(s.upstream.requests(wire.READ)) == 1
+
+
+def test_drain_timeout(stage):
+    """Who still waits then is told so."""
+    s = stage(Holds, watch=False, drain_timeout="1s")
+    c = s.client(timeout=30)
+    c.start()
+    cookie = c.request(wire.READ, 0, 512)
+    s.upstream.wait_requests(1, wire.READ)
+    begin = time.monotonic()
+    drain(s.proxy)
+    reply = c.reply()
+    assert (reply.cookie, reply.error) == (cookie, wire.ESHUTDOWN)
+    assert time.monotonic() - begin > 0.8
+    c.expect_close()
+    assert ended(s.proxy)
+    s.upstream.may = True
+
+
+def test_an_option_in_work(stage):
+    """Its upstream has not answered: the client is told, and need not wait for a connection that goes away."""
+    s = stage(Holds, overrides={"holds_go": True}, watch=False, drain_timeout="60s")
+    c = s.client(timeout=30)
+    c.greet()
+    data = wire.info_data("")
+    c.send(b"IHAVEOPT" + wire.GO.to_bytes(4, "big") + len(data).to_bytes(4, "big") + data)
+    wait_until(lambda: s.upstream.options(wire.GO), 20, "GO upstream")
+    drain(s.proxy)
+    assert c.option_reply().kind == wire.ERR_SHUTDOWN
+    c.expect_close()
+    assert ended(s.proxy)
+    s.upstream.may = True
+
+
+def test_idle_ones_are_closed_at_once(stage):
+    s = stage(watch=False, drain_timeout="60s")
+    clients = [s.client(timeout=30) for _ in range(3)]
+    clients[0].start()
+    clients[1].greet()
+    begin = time.monotonic()
+    drain(s.proxy)
+    for c in clients[:2]:
+        c.expect_close()
+    assert ended(s.proxy) and time.monotonic() - begin < 30
