@@ -16,6 +16,17 @@ session_ending_name(enum session_ending e)
     return endings[e].name;
 }
 
+const char *
+request_ending_name(enum request_ending e)
+{
+    static const char *const names[] = {
+#define X(id, name) name,
+        REQUEST_ENDINGS(X)
+#undef X
+    };
+    return names[e];
+}
+
 char
 session_ending_who(enum session_ending e)
 {

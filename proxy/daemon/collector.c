@@ -2,6 +2,7 @@
 #include "collector.h"
 
 #include "export_names.h"
+#include "memory.h"
 #include "snapshot.h"
 
 #include <stddef.h>
@@ -76,6 +77,7 @@ picture(struct collection *k)
                                                 .exports = exports.list,
                                                 .n_exports = exports.n,
                                                 .memory = ring_memory(c->ring),
+                                                .resident = memory_resident(),
                                                 .log = log_losses()});
     }
     free(exports.list);

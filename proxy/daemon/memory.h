@@ -15,4 +15,7 @@ char *need_copy(const char *text) __attribute__((malloc, returns_nonnull));
 char *need_text(const char *fmt, ...)
     __attribute__((malloc, returns_nonnull, format(printf, 1, 2)));
 
+// Bytes of this process that are in memory; 0 where the kernel does not say.
+size_t memory_resident(void);
+
 #endif

@@ -64,9 +64,8 @@ static void
 asked(struct letter *l)
 {
     struct metrics *m = (struct metrics *)((char *)l - offsetof(struct metrics, letter));
-    if (!m->http) // closed meanwhile
-        return;
-    if (!collector_ask(m->collector, &m->waiter))
+    // Closed meanwhile: there may be another server later, which must be free to ask.
+    if (!m->http || !collector_ask(m->collector, &m->waiter))
         snapshot_done(&m->waiter, NULL);
 }
 
@@ -199,8 +198,9 @@ static struct MHD_Daemon *
 start_http(struct metrics *m, int fd)
 {
     return MHD_start_daemon(
-        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_ITC | MHD_USE_ERROR_LOG, 0, NULL, NULL, requested,
-        m, MHD_OPTION_EXTERNAL_LOGGER, complain, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
+        // Not select(), whose descriptors end at 1023: with many clients ours are higher.
+        MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_USE_ERROR_LOG, 0, NULL, NULL, requested, m,
+        MHD_OPTION_EXTERNAL_LOGGER, complain, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
         MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MOST, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
         CONNECTIONS_A_CLIENT, MHD_OPTION_CONNECTION_TIMEOUT, PATIENCE_S,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)REQUEST_MEMORY, MHD_OPTION_END);

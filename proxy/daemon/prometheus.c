@@ -5,207 +5,13 @@
 #include "prometheus.h"
 
 #include "exposition.h"
+#include "prometheus_families.h"
+#include "prometheus_merge.h"
 
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define KEYS_MOST 8
-
-#define COUNTER "counter"
-#define GAUGE   "gauge"
-
-struct family {
-    const char *name, *type, *help;
-    const char *in;    // the object in an item that has the key; NULL: the item itself
-    const char *label; // its values are the keys; NULL: there is one key, and no label
-    const char *keys[KEYS_MOST];
-    double unit; // of the number in base units; 0: it is 1
-};
-
-static const struct family of_process[] = {
-    {"nbdzero_uptime_seconds", GAUGE, "Since the process began.", NULL, NULL, {"uptime_s"}, 0},
-    {"nbdzero_threads", GAUGE, "Worker threads.", NULL, NULL, {"threads"}, 0},
-    {"nbdzero_connections_max",
-     GAUGE,
-     "Client connections that are allowed at one time.",
-     NULL,
-     NULL,
-     {"max_connections"},
-     0},
-    {"nbdzero_memory_buffers_bytes",
-     GAUGE,
-     "Memory of buffers, in use and pooled.",
-     "memory",
-     NULL,
-     {"buffers"},
-     0},
-    {"nbdzero_log_lines_lost_total",
-     COUNTER,
-     "Log lines that were not written, by cause.",
-     "log",
-     "cause",
-     {"lines_dropped", "lines_suppressed"},
-     0},
-};
-
-static const struct family of_listener[] = {
-    {"nbdzero_listener_connections",
-     GAUGE,
-     "Client connections that are open.",
-     NULL,
-     NULL,
-     {"active"},
-     0},
-    {"nbdzero_listener_accepted_total",
-     COUNTER,
-     "Client connections that were accepted.",
-     NULL,
-     NULL,
-     {"accepted"},
-     0},
-    {"nbdzero_listener_refused_total",
-     COUNTER,
-     "Client connections that were refused, by reason.",
-     "refused_for",
-     "reason",
-     {"allow", "max_connections", "max_connections_per_client", "memory"},
-     0},
-};
-
-static const struct family of_upstream[] = {
-    {"nbdzero_upstream_down",
-     GAUGE,
-     "1 where the last attempt to connect failed.",
-     NULL,
-     NULL,
-     {"down"},
-     0},
-    {"nbdzero_upstream_connects_total",
-     COUNTER,
-     "Attempts to connect to the upstream, by result.",
-     NULL,
-     "result",
-     {"reached", "failed"},
-     0},
-};
-
-static const struct family of_certificate[] = {
-    {"nbdzero_certificate_expires_timestamp_seconds",
-     GAUGE,
-     "When a certificate of ours ends.",
-     NULL,
-     NULL,
-     {"not_after"},
-     0},
-};
-
-static const struct family of_export[] = {
-    {"nbdzero_export_size_bytes", GAUGE, "Size of the export.", NULL, NULL, {"size"}, 0},
-    {"nbdzero_export_connections",
-     GAUGE,
-     "Connections that have the export open.",
-     NULL,
-     NULL,
-     {"connections"},
-     0},
-    {"nbdzero_fast_zero_requests_total",
-     COUNTER,
-     "FAST_ZERO requests of clients.",
-     "fast_zero",
-     NULL,
-     {"requests"},
-     0},
-    {"nbdzero_fast_zero_answers_total",
-     COUNTER,
-     "How FAST_ZERO requests were answered.",
-     "fast_zero",
-     "answer",
-     {"forwarded", "refused", "already_zero", "sampled"},
-     0},
-    {"nbdzero_probes_total", COUNTER, "Probes that were begun.", "probes", NULL, {"run"}, 0},
-    {"nbdzero_probe_results_total",
-     COUNTER,
-     "Probes that have ended, by result.",
-     "probes",
-     "result",
-     {"fast", "slow", "undecided"},
-     0},
-    {"nbdzero_probe_damages_total",
-     COUNTER,
-     "Probes that could not write back what they had read.",
-     "probes",
-     NULL,
-     {"damaged"},
-     0},
-    {"nbdzero_probe_written_bytes_total",
-     COUNTER,
-     "Bytes that probes have written.",
-     "probes",
-     NULL,
-     {"bytes"},
-     0},
-    {"nbdzero_probe_seconds_total",
-     COUNTER,
-     "Time that probes have taken.",
-     "probes",
-     NULL,
-     {"time_ms"},
-     1e-3},
-    {"nbdzero_zeroes_split_total",
-     COUNTER,
-     "Zero requests that went upstream in pieces.",
-     "zeroes",
-     NULL,
-     {"split"},
-     0},
-    {"nbdzero_zeroes_by_writing_total",
-     COUNTER,
-     "Zero requests, or pieces, served by WRITE.",
-     "zeroes",
-     NULL,
-     {"by_writing"},
-     0},
-    {"nbdzero_requests_held_total",
-     COUNTER,
-     "Requests that waited for a guarded range.",
-     "zeroes",
-     NULL,
-     {"held"},
-     0},
-    {"nbdzero_repairs_total",
-     COUNTER,
-     "Requests that were made whole blocks.",
-     NULL,
-     NULL,
-     {"repairs"},
-     0},
-};
-
-static const struct family of_command[] = {
-    {"nbdzero_requests_total",
-     COUNTER,
-     "Requests of clients that were answered.",
-     NULL,
-     NULL,
-     {"count"},
-     0},
-    {"nbdzero_request_bytes_total",
-     COUNTER,
-     "Bytes that these were about.",
-     NULL,
-     NULL,
-     {"bytes"},
-     0},
-    {"nbdzero_request_errors_total",
-     COUNTER,
-     "Requests that were answered with an error.",
-     NULL,
-     NULL,
-     {"errors"},
-     0},
-};
 
 // Which requests to zero are fast is a function of the size: shown for these.
 static const json_int_t verdict_sizes[] = {64 << 10, 1 << 20, 16 << 20, 1 << 30};
@@ -246,10 +52,10 @@ labels_of(const json_t *item, const char *const *names, unsigned n)
 }
 
 static void
-put_list(FILE *f, const json_t *list, const struct family *families, size_t n,
-         const char *const *labels, unsigned n_labels)
+put_list(FILE *f, const json_t *list, const struct family *families, const char *const *labels,
+         unsigned n_labels)
 {
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; families[i].name; i++) {
         size_t at;
         json_t *item;
         put_help(f, families[i].name, families[i].type, families[i].help);
@@ -271,7 +77,7 @@ labels_of_export(const json_t *e)
 static void
 put_commands(FILE *f, const json_t *exports)
 {
-    for (size_t i = 0; i < LENGTH(of_command); i++) {
+    for (size_t i = 0; of_command[i].name; i++) {
         size_t at;
         json_t *e, *command;
         const char *name;
@@ -334,11 +140,13 @@ verdict_of(const json_t *rows, bool no_hole, json_int_t size)
 {
     size_t at;
     json_t *row;
-    json_array_foreach(rows, at,
-                       row) if (json_is_true(json_object_get(row, "no_hole")) == no_hole &&
-                                json_integer_value(json_object_get(row, "bytes_from")) <= size &&
-                                size <= json_integer_value(json_object_get(
-                                            row, "bytes_to"))) return text_of(row, "verdict");
+    json_array_foreach(rows, at, row)
+    {
+        if (json_is_true(json_object_get(row, "no_hole")) == no_hole &&
+            json_integer_value(json_object_get(row, "bytes_from")) <= size &&
+            size <= json_integer_value(json_object_get(row, "bytes_to")))
+            return text_of(row, "verdict");
+    }
     return "unknown";
 }
 
@@ -364,10 +172,12 @@ put_verdicts(FILE *f, const json_t *exports)
     size_t at;
     json_t *e;
     put_help(f, name, GAUGE, "1 where zeroing so many bytes is fast, 0 where it is slow.");
-    json_array_foreach(exports, at, e) for (int no_hole = 0; no_hole < 2;
-                                            no_hole++) for (size_t i = 0; i < LENGTH(verdict_sizes);
-                                                            i++)
-        put_verdict(f, name, e, no_hole, verdict_sizes[i]);
+    json_array_foreach(exports, at, e)
+    {
+        for (int no_hole = 0; no_hole < 2; no_hole++)
+            for (size_t i = 0; i < LENGTH(verdict_sizes); i++)
+                put_verdict(f, name, e, no_hole, verdict_sizes[i]);
+    }
 }
 
 // All of it -------------------------------------------------------------------------------
@@ -379,9 +189,28 @@ put_process(FILE *f, const json_t *s)
     put_help(f, "nbdzero_build_info", GAUGE, "1, with the version.");
     put_name(f, "nbdzero_build_info", &version);
     fputs("1\n", f);
-    for (size_t i = 0; i < LENGTH(of_process); i++) {
+    for (size_t i = 0; of_process[i].name; i++) {
         put_help(f, of_process[i].name, of_process[i].type, of_process[i].help);
         put_samples(f, &of_process[i], s, (struct labels){{NULL}});
+    }
+}
+
+static void
+put_named(FILE *f, const json_t *exports, const struct named *n)
+{
+    size_t at;
+    json_t *e, *count;
+    const char *key;
+    put_help(f, n->name, COUNTER, n->help);
+    json_array_foreach(exports, at, e)
+    {
+        json_t *in = n->in ? json_object_get(e, n->in) : e;
+        json_object_foreach(json_object_get(in, n->object), key, count)
+        {
+            struct labels l = with(labels_of_export(e), n->label, key);
+            put_name(f, n->name, &l);
+            put_number(f, count, 0);
+        }
     }
 }
 
@@ -407,22 +236,27 @@ prometheus_text(const json_t *snapshot, size_t *len)
     static const char *const by_upstream[] = {"upstream", "name"};
     static const char *const by_certificate[] = {"owner", "owner", "file", "file"};
     char *text = NULL;
-    FILE *f = open_memstream(&text, len);
-    if (!f)
+    json_t *exports = prometheus_distinct_exports(json_object_get(snapshot, "exports"));
+    FILE *f = exports ? open_memstream(&text, len) : NULL;
+    if (!f) {
+        json_decref(exports);
         return NULL;
-    const json_t *exports = json_object_get(snapshot, "exports");
+    }
     put_process(f, snapshot);
     put_endings(f, snapshot);
-    put_list(f, json_object_get(snapshot, "listeners"), of_listener, LENGTH(of_listener),
-             by_listener, LENGTH(by_listener));
-    put_list(f, json_object_get(snapshot, "upstreams"), of_upstream, LENGTH(of_upstream),
-             by_upstream, LENGTH(by_upstream));
-    put_list(f, json_object_get(snapshot, "certificates"), of_certificate, LENGTH(of_certificate),
-             by_certificate, LENGTH(by_certificate));
-    put_list(f, exports, of_export, LENGTH(of_export), export_labels, LENGTH(export_labels));
+    put_list(f, json_object_get(snapshot, "listeners"), of_listener, by_listener,
+             LENGTH(by_listener));
+    put_list(f, json_object_get(snapshot, "upstreams"), of_upstream, by_upstream,
+             LENGTH(by_upstream));
+    put_list(f, json_object_get(snapshot, "certificates"), of_certificate, by_certificate,
+             LENGTH(by_certificate));
+    put_list(f, exports, of_export, export_labels, LENGTH(export_labels));
+    for (size_t i = 0; of_names[i].name; i++)
+        put_named(f, exports, &of_names[i]);
     put_commands(f, exports);
     put_latencies(f, exports);
     put_verdicts(f, exports);
+    json_decref(exports);
     bool bad = ferror(f);
     if (fclose(f) != 0 || bad) {
         free(text);

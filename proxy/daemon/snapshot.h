@@ -21,7 +21,8 @@ struct snapshot {
     size_t n_reports;
     const struct export_description *exports;
     size_t n_exports;
-    size_t memory; // buffers of the main ring; the workers report theirs
+    size_t memory;   // buffers of the main ring; the workers report theirs
+    size_t resident; // bytes of the process
     struct log_losses log;
 };
 
@@ -29,6 +30,12 @@ struct snapshot {
 json_t *snapshot_json(const struct snapshot *s);
 // exports[] of it (snapshot_exports.c).
 json_t *snapshot_exports_json(const struct snapshot *s);
+// Parts of one of them (snapshot_counts.c).
+json_t *counts_probes_json(const struct export_counters *c);
+json_t *counts_learning_json(const struct export_counters *c, const uint64_t *demotions);
+json_t *counts_endings_json(const struct export_counters *c);
+json_t *counts_errors_json(const struct export_counters *c);
+json_t *counts_commands_json(const struct export_counters *c);
 // upstreams[] and certificates[] (snapshot_peers.c).
 json_t *snapshot_upstreams_json(const struct snapshot *s);
 json_t *snapshot_certificates_json(const struct snapshot *s);

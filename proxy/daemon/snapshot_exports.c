@@ -12,60 +12,6 @@
 
 #define ESCAPED_NAME sizeof((struct export_description *)0)->name
 
-static json_t *
-microseconds(nstime t)
-{
-    return json_integer((json_int_t)((t + NS_PER_US / 2) / NS_PER_US));
-}
-
-// Microseconds, up to which requests are counted: what Prometheus calls buckets.
-static const json_int_t latency_bounds[] = {50,     100,     250,     500,     1000,   2500,
-                                            5000,   10000,   25000,   50000,   100000, 250000,
-                                            500000, 1000000, 2500000, 10000000};
-
-static json_t *
-buckets_json(const struct histogram *h)
-{
-    json_t *list = json_array();
-    for (unsigned i = 0; i < sizeof latency_bounds / sizeof latency_bounds[0]; i++) {
-        uint64_t n = histogram_count_to(h, (nstime)latency_bounds[i] * NS_PER_US);
-        if (json_array_append_new(list, json_pack("[I, I]", latency_bounds[i], (json_int_t)n)) <
-            0) {
-            json_decref(list);
-            return NULL;
-        }
-    }
-    return list;
-}
-
-static json_t *
-latency_json(const struct histogram *h)
-{
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "p50",
-                     microseconds(histogram_quantile(h, 0.5)), "p90",
-                     microseconds(histogram_quantile(h, 0.9)), "p99",
-                     microseconds(histogram_quantile(h, 0.99)), "p999",
-                     microseconds(histogram_quantile(h, 0.999)), "max", microseconds(h->max), "sum",
-                     microseconds(h->sum), "buckets", buckets_json(h));
-}
-
-static json_t *
-commands_json(const struct export_counters *c)
-{
-    json_t *object = json_object();
-    for (unsigned i = 0; i < COUNTED_COMMANDS; i++) {
-        const struct command_counters *k = &c->commands[i];
-        json_t *one = json_pack("{s:I, s:I, s:I, s:o}", "count", (json_int_t)k->count, "bytes",
-                                (json_int_t)k->bytes, "errors", (json_int_t)k->errors, "latency_us",
-                                latency_json(&k->latency));
-        if (json_object_set_new(object, counted_command_names[i], one) < 0) {
-            json_decref(object);
-            return NULL;
-        }
-    }
-    return object;
-}
-
 // A row without an end reaches as far as requests can.
 static json_t *
 bytes_to(const struct zero_row *row, const struct export_description *d)
@@ -119,16 +65,6 @@ fast_zero_json(const struct export_description *d, const struct export_counters 
 }
 
 static json_t *
-probes_json(const struct export_counters *c)
-{
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "run", (json_int_t)c->probes.run,
-                     "fast", (json_int_t)c->probes.fast, "slow", (json_int_t)c->probes.slow,
-                     "undecided", (json_int_t)c->probes.undecided, "damaged",
-                     (json_int_t)c->probes.damaged, "bytes", (json_int_t)c->probes.bytes, "time_ms",
-                     (json_int_t)((c->probes.time + NS_PER_MS / 2) / NS_PER_MS));
-}
-
-static json_t *
 number_if(bool known, uint64_t number)
 {
     return known ? json_integer((json_int_t)number) : json_null();
@@ -139,82 +75,145 @@ static json_t *
 export_json(const struct snapshot *s, const struct export_description *d,
             const struct export_counters *c, bool seen)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:{s:I, s:I, s:I}, s:I, s:o}",
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:i, s:o, s:o, s:o, s:o, s:{s:I, s:I, s:I}, s:I,"
+                     " s:I, s:o, s:o, s:o}",
                      "upstream", snapshot_text(d->upstream), "export", snapshot_text(d->name),
                      "size", number_if(seen, d->size), "upstream_flags",
                      number_if(seen, d->upstream_flags), "advertised_flags",
                      number_if(seen, d->advertised_flags), "connections", (int)d->connections,
                      "fast_zero", fast_zero_json(d, c), "verdicts", verdicts_json(s, d), "probes",
-                     probes_json(c), "zeroes", "split", (json_int_t)c->zeroes.split, "by_writing",
+                     counts_probes_json(c), "learning", counts_learning_json(c, d->demotions),
+                     "zeroes", "split", (json_int_t)c->zeroes.split, "by_writing",
                      (json_int_t)c->zeroes.by_writing, "held", (json_int_t)c->zeroes.held,
-                     "repairs", (json_int_t)c->repairs, "commands", commands_json(c));
+                     "repairs", (json_int_t)c->repairs, "translations", (json_int_t)c->translations,
+                     "request_endings", counts_endings_json(c), "errors", counts_errors_json(c),
+                     "commands", counts_commands_json(c));
+}
+
+// Registry and reports mostly have the same order: looks where the last one was found first.
+static const struct export_part *
+find_part(const struct worker_report *r, const struct export *e, size_t *hint)
+{
+    for (size_t i = 0; i < r->n_exports; i++) {
+        size_t at = (*hint + i) % r->n_exports;
+        if (r->exports[at].export == e) {
+            *hint = at + 1;
+            return &r->exports[at];
+        }
+    }
+    return NULL;
 }
 
 static void
-sum_of_workers(const struct snapshot *s, const struct export *e, struct export_counters *sum)
+add_part(struct export_counters *sum, const struct worker_report *r, const struct export_part *p)
 {
-    memset(sum, 0, sizeof *sum);
-    for (size_t i = 0; i < s->n_reports; i++)
-        for (size_t j = 0; j < s->reports[i].n_exports; j++)
-            if (s->reports[i].exports[j].export == e)
-                export_counters_merge(sum, &s->reports[i].exports[j].counters);
+    export_counters_merge(sum, &p->counters);
+    for (unsigned i = 0; i < COUNTED_COMMANDS; i++)
+        if (p->used[i])
+            histogram_merge_packed(&sum->latency[i], r->packed + p->latency[i]);
+}
+
+static void
+clear(struct export_counters *sum)
+{
+    struct histogram *latency = sum->latency;
+    for (unsigned i = 0; i < COUNTED_COMMANDS; i++)
+        histogram_clear(&latency[i]);
+    *sum = (struct export_counters){.latency = latency};
+}
+
+// `hints`: one for each report.
+static void
+sum_of_workers(const struct snapshot *s, const struct export *e, size_t *hints,
+               struct export_counters *sum)
+{
+    clear(sum);
+    for (size_t i = 0; i < s->n_reports; i++) {
+        const struct export_part *p = find_part(&s->reports[i], e, &hints[i]);
+        if (p)
+            add_part(sum, &s->reports[i], p);
+    }
+}
+
+// What is shown so far, and under which names.
+struct shown {
+    json_t *list, *names;
+};
+
+static const char *
+key_of(const struct export_description *d, char *buf, size_t cap)
+{
+    snprintf(buf, cap, "%s/%s", d->upstream, d->name); // no section's name has a slash
+    return buf;
+}
+
+static bool
+add(struct shown *shown, const struct snapshot *s, const struct export_description *d,
+    const struct export_counters *c)
+{
+    char key[sizeof d->upstream + ESCAPED_NAME + 1];
+    // One whose name has bytes that are no UTF-8 is only not found again.
+    (void)json_object_set_new(shown->names, key_of(d, key, sizeof key), json_true());
+    return json_array_append_new(shown->list, export_json(s, d, c, d->export)) == 0;
 }
 
 // One that the configuration names: shown like an empty one, unless it has been seen.
 static bool
-add_configured(json_t *list, const struct snapshot *s, const struct upstream_settings *upstream,
-               struct bytes name, const struct policy *policy, const struct export_counters *none)
+add_configured(struct shown *shown, const struct snapshot *s,
+               const struct upstream_settings *upstream, struct bytes name,
+               const struct policy *policy, const struct export_counters *none)
 {
-    char escaped[ESCAPED_NAME];
-    text_escape(escaped, sizeof escaped, name);
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *e = json_array_get(list, i);
-        if (strcmp(json_string_value(json_object_get(e, "upstream")), upstream->name) == 0 &&
-            strcmp(json_string_value(json_object_get(e, "export")), escaped) == 0)
-            return true;
-    }
     struct export_description d = {.policy = policy->zero.policy};
     snprintf(d.upstream, sizeof d.upstream, "%s", upstream->name);
-    snprintf(d.name, sizeof d.name, "%s", escaped);
-    return json_array_append_new(list, export_json(s, &d, none, false)) == 0;
+    char key[sizeof d.upstream + ESCAPED_NAME + 1];
+    text_escape(d.name, sizeof d.name, name);
+    return json_object_get(shown->names, key_of(&d, key, sizeof key)) || add(shown, s, &d, none);
 }
 
 static bool
-add_all_configured(json_t *list, const struct snapshot *s, const struct export_counters *none)
+add_all_configured(struct shown *shown, const struct snapshot *s,
+                   const struct export_counters *none)
 {
     const struct settings *set = s->settings;
     bool good = true;
     for (unsigned i = 0; good && i < set->n_exports; i++) {
         const struct export_settings *e = &set->exports[i];
-        good = add_configured(list, s, e->upstream, e->upstream_name, &e->policy, none);
+        good = add_configured(shown, s, e->upstream, e->upstream_name, &e->policy, none);
     }
     for (unsigned i = 0; good && i < set->n_upstreams; i++) {
         const struct upstream_settings *u = &set->upstreams[i];
         if (u->uri.export_len)
-            good = add_configured(list, s, u, bytes_of(u->uri.export, u->uri.export_len),
+            good = add_configured(shown, s, u, bytes_of(u->uri.export, u->uri.export_len),
                                   &u->policy, none);
     }
     return good;
 }
 
+static bool
+add_all(struct shown *shown, const struct snapshot *s, struct export_counters *sum)
+{
+    size_t *hints = calloc(s->n_reports + 1, sizeof *hints);
+    bool good = hints;
+    for (size_t i = 0; good && i < s->n_exports; i++) {
+        sum_of_workers(s, s->exports[i].export, hints, sum);
+        good = add(shown, s, &s->exports[i], sum);
+    }
+    free(hints);
+    clear(sum);
+    return good && add_all_configured(shown, s, sum);
+}
+
 json_t *
 snapshot_exports_json(const struct snapshot *s)
 {
-    json_t *list = json_array();
-    struct export_counters *sum = calloc(1, sizeof *sum); // 50 KiB: not for a stack
-    bool good = list && sum;
-    for (size_t i = 0; good && i < s->n_exports; i++) {
-        sum_of_workers(s, s->exports[i].export, sum);
-        good = json_array_append_new(
-                   list, export_json(s, &s->exports[i], sum, s->exports[i].export)) == 0;
-    }
-    if (good) {
-        memset(sum, 0, sizeof *sum);
-        good = add_all_configured(list, s, sum);
-    }
-    free(sum);
+    struct shown shown = {json_array(), json_object()};
+    struct export_counters sum = {
+        .latency = calloc(COUNTED_COMMANDS, sizeof *sum.latency)}; // 100 KiB: not for a stack
+    bool good = shown.list && shown.names && sum.latency && add_all(&shown, s, &sum);
+    free(sum.latency);
+    json_decref(shown.names);
     if (good)
-        return list;
-    json_decref(list);
+        return shown.list;
+    json_decref(shown.list);
     return NULL;
 }

@@ -7,6 +7,27 @@ const char *const counted_command_names[COUNTED_COMMANDS] = {
     [COUNT_CACHE] = "cache",
 };
 
+const char *const counted_error_names[COUNTED_ERRORS] = {
+    [COUNT_EPERM] = "EPERM",     [COUNT_EIO] = "EIO",
+    [COUNT_ENOMEM] = "ENOMEM",   [COUNT_EINVAL] = "EINVAL",
+    [COUNT_ENOSPC] = "ENOSPC",   [COUNT_EOVERFLOW] = "EOVERFLOW",
+    [COUNT_ENOTSUP] = "ENOTSUP", [COUNT_ESHUTDOWN] = "ESHUTDOWN",
+};
+
+const char *const demotion_names[DEMOTIONS] = {
+    [DEMOTED_BY_TRAFFIC] = "traffic",
+    [DEMOTED_BY_ZEROES] = "forwarded_zeroes",
+    [DEMOTED_BY_PROBE] = "probe",
+    [DEMOTED_AS_LIE] = "upstream_lie",
+};
+
+static void
+add(uint64_t *into, const uint64_t *from, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        into[i] += from[i];
+}
+
 void
 export_counters_merge(struct export_counters *into, const struct export_counters *from)
 {
@@ -25,11 +46,16 @@ export_counters_merge(struct export_counters *into, const struct export_counters
     into->zeroes.split += from->zeroes.split;
     into->zeroes.by_writing += from->zeroes.by_writing;
     into->zeroes.held += from->zeroes.held;
+    into->learning.operations += from->learning.operations;
+    into->learning.flushes += from->learning.flushes;
     into->repairs += from->repairs;
+    into->translations += from->translations;
+    add(into->probes.reasons, from->probes.reasons, PROBE_REASONS);
+    add(into->endings, from->endings, REQUEST_ENDINGS_COUNT);
+    add(into->errors, from->errors, COUNTED_ERRORS);
     for (unsigned i = 0; i < COUNTED_COMMANDS; i++) {
         into->commands[i].count += from->commands[i].count;
         into->commands[i].bytes += from->commands[i].bytes;
         into->commands[i].errors += from->commands[i].errors;
-        histogram_merge(&into->commands[i].latency, &from->commands[i].latency);
     }
 }

@@ -8,8 +8,14 @@
 struct export_counters *
 export_counters_of(struct export *e, unsigned index)
 {
-    if (!e->counters[index])
-        e->counters[index] = calloc(1, sizeof *e->counters[index]);
+    struct {
+        struct export_counters counters;
+        struct histogram latency[COUNTED_COMMANDS];
+    } * both;
+    if (!e->counters[index] && (both = calloc(1, sizeof *both))) {
+        both->counters.latency = both->latency;
+        e->counters[index] = &both->counters;
+    }
     return e->counters[index];
 }
 
@@ -62,6 +68,7 @@ describe(struct export *e, nstime now, struct export_description *d)
     d->policy = e->rules.policy;
     d->pin = export_pin(e);
     d->connections = e->connections;
+    memcpy(d->demotions, e->demotions, sizeof d->demotions);
     for (unsigned i = 0; i < 2; i++)
         d->n_rows[i] = export_rows(e, i, now, d->rows[i]);
 }

@@ -41,6 +41,7 @@ struct export
     unsigned probing_class;
     uint16_t advertised_flags;
     struct zero_rules rules; // of the session that came last: statistics only
+    uint64_t demotions[DEMOTIONS];
 
     // Read without a mutex.
     _Atomic enum zero_verdict pin;
@@ -86,6 +87,10 @@ bool copy_bytes(struct bytes *to, struct bytes from);
 void free_bytes(struct bytes b);
 // All that was learnt is void. Under its mutex.
 void export_forget(struct export *e);
+// judging.c. Around whatever may take a fast verdict back, under its mutex.
+unsigned fast_verdicts(const struct export *e, bool no_hole, nstime now);
+void count_demotion(struct export *e, bool no_hole, unsigned fast_before, enum demotion by,
+                    nstime now);
 // state.c. The export has just been made: takes what was saved of it. Under the registry's mutex.
 void state_take(struct export *e, nstime now);
 void state_free(struct registry *r);

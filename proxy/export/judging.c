@@ -7,6 +7,25 @@
 
 #define STATUS_PAUSE (10 * NS_PER_MIN)
 
+// Those that have ended by themselves are none, whether or not anybody has noticed.
+unsigned
+fast_verdicts(const struct export *e, bool no_hole, nstime now)
+{
+    const struct zero_class *c = &e->classes[no_hole];
+    unsigned n = c->verdict == ZERO_FAST && (!c->until || now < c->until);
+    for (unsigned i = 0; i < ZERO_CELLS; i++)
+        n += c->cells[i].verdict == ZERO_FAST && now < c->cells[i].until;
+    return n;
+}
+
+void
+count_demotion(struct export *e, bool no_hole, unsigned fast_before, enum demotion by, nstime now)
+{
+    unsigned fast = fast_verdicts(e, no_hole, now);
+    if (fast < fast_before)
+        e->demotions[by] += fast_before - fast;
+}
+
 enum zero_advice
 export_judge(struct export *e, bool no_hole, const struct zero_rules *r, uint64_t length,
              nstime now)
@@ -44,7 +63,9 @@ export_sampled(struct export *e, bool no_hole, const struct zero_rules *r, uint6
                enum zero_arm arm, nstime took, bool clean, nstime now)
 {
     pthread_mutex_lock(&e->mutex);
+    unsigned fast = fast_verdicts(e, no_hole, now);
     zero_class_sampled(&e->classes[no_hole], r, length, arm, took, clean, now);
+    count_demotion(e, no_hole, fast, DEMOTED_BY_PROBE, now);
     pthread_mutex_unlock(&e->mutex);
 }
 
@@ -53,7 +74,9 @@ export_zeroed(struct export *e, bool no_hole, const struct zero_rules *r, uint64
               nstime took, nstime now)
 {
     pthread_mutex_lock(&e->mutex);
+    unsigned fast = fast_verdicts(e, no_hole, now);
     zero_class_zeroed(&e->classes[no_hole], r, length, took, now);
+    count_demotion(e, no_hole, fast, DEMOTED_BY_ZEROES, now);
     pthread_mutex_unlock(&e->mutex);
 }
 
@@ -86,7 +109,9 @@ judge_traffic(struct export *e, const struct zero_rules *r, nstime now)
         unsigned samples = 0;
         enum traffic_says says = traffic_judge(&e->traffic, no_hole, r, now, &m, &samples);
         enum zero_verdict before = e->classes[no_hole].verdict;
+        unsigned fast = fast_verdicts(e, no_hole, now);
         zero_class_traffic(&e->classes[no_hole], says, &m, samples, now);
+        count_demotion(e, no_hole, fast, DEMOTED_BY_TRAFFIC, now);
         if (e->classes[no_hole].verdict != before)
             state_changed(e);
     }
@@ -134,6 +159,7 @@ export_native_succeeded(struct export *e, bool no_hole, uint64_t n, nstime took,
     pthread_mutex_lock(&e->mutex);
     if (traffic_write_time(&e->traffic, n, now, &write))
         lied = zero_native_succeeded(&e->native[no_hole], (double)took, write, now);
+    e->demotions[DEMOTED_AS_LIE] += lied;
     pthread_mutex_unlock(&e->mutex);
     return lied;
 }

@@ -276,7 +276,9 @@ export_probe_ends(struct export *e, bool no_hole, const struct zero_rules *r,
     pthread_mutex_lock(&e->mutex);
     e->probing = false;
     e->no_space |= no_space;
+    unsigned fast = fast_verdicts(e, no_hole, now);
     zero_class_learn(&e->classes[no_hole], r, f, now);
+    count_demotion(e, no_hole, fast, DEMOTED_BY_PROBE, now);
     state_changed(e);
     pthread_mutex_unlock(&e->mutex);
     pthread_mutex_unlock(&reg->mutex);

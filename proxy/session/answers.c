@@ -17,19 +17,65 @@ static const int8_t counted[NBD_COMMANDS] = {
     [NBD_CMD_BLOCK_STATUS] = COUNT_BLOCK_STATUS,
 };
 
-static void
-count(struct session *s, const struct request *r, uint32_t error, nstime began)
+static enum counted_error
+counted_error(uint32_t error)
 {
+    switch (error) {
+    case NBD_EPERM: return COUNT_EPERM;
+    case NBD_ENOMEM: return COUNT_ENOMEM;
+    case NBD_EINVAL: return COUNT_EINVAL;
+    case NBD_ENOSPC: return COUNT_ENOSPC;
+    case NBD_EOVERFLOW: return COUNT_EOVERFLOW;
+    case NBD_ENOTSUP: return COUNT_ENOTSUP;
+    case NBD_ESHUTDOWN: return COUNT_ESHUTDOWN;
+    default: return COUNT_EIO;
+    }
+}
+
+static void
+count(struct session *s, const struct request *r, uint32_t error, nstime began,
+      enum request_ending ending)
+{
+    s->counters->endings[ending]++;
+    if (error)
+        s->counters->errors[counted_error(error)]++;
     if (r->type >= NBD_COMMANDS || counted[r->type] < 0)
         return;
-    struct command_counters *c = &s->counters->commands[counted[r->type]];
+    unsigned command = (unsigned)counted[r->type];
+    struct command_counters *c = &s->counters->commands[command];
     c->count++;
     if (error)
         c->errors++;
     else
         c->bytes += r->length;
     nstime now = session_now(s);
-    histogram_add(&c->latency, now > began ? now - began : 0);
+    histogram_add(&s->counters->latency[command], now > began ? now - began : 0);
+}
+
+// How a request ended that was in flight.
+static enum request_ending
+ending_of(const struct session *s, uint32_t error)
+{
+    if (!s->client || s->dropping)
+        return REQUEST_ABANDONED;
+    if (!error)
+        return REQUEST_DONE;
+    if (!s->upstream)
+        return REQUEST_UPSTREAM_LOST;
+    return error == NBD_ENOTSUP ? REQUEST_NOT_FAST : REQUEST_UPSTREAM_ERROR;
+}
+
+// And one that we answered without asking upstream.
+static enum request_ending
+own_ending(uint32_t error)
+{
+    switch (error) {
+    case NBD_SUCCESS: return REQUEST_ANSWERED;
+    case NBD_ENOTSUP: return REQUEST_NOT_FAST;
+    case NBD_ENOMEM: return REQUEST_NO_MEMORY;
+    case NBD_EIO: return REQUEST_FLUSH_FAILED;
+    default: return REQUEST_REFUSED;
+    }
 }
 
 // READ and WRITE are bounded in bytes, too: theirs are held here.
@@ -53,12 +99,21 @@ client_uncount(struct session *s, const struct request *r)
     s->in_flight_bytes -= bytes_of_request(r);
 }
 
-void
-client_finished(struct session *s, const struct request *r, uint32_t error, nstime began)
+static void
+finished(struct session *s, const struct request *r, uint32_t error, nstime began,
+         enum request_ending ending)
 {
     request_log(s, r, error, began, "");
     client_uncount(s, r);
-    count(s, r, error, began);
+    count(s, r, error, began, ending);
+    if (s->facts.client_format != s->facts.upstream_format)
+        s->counters->translations++;
+}
+
+void
+client_finished(struct session *s, const struct request *r, uint32_t error, nstime began)
+{
+    finished(s, r, error, began, ending_of(s, error));
 }
 
 // Messages --------------------------------------------------------------------------------
@@ -140,14 +195,21 @@ client_answer(struct session *s, const struct request *r, uint32_t error, nstime
 {
     request_log(s, r, error, began, " by the proxy");
     say_reply(s, r, error);
-    count(s, r, error, began);
+    count(s, r, error, began, own_ending(error));
 }
 
 void
 client_complete(struct session *s, const struct request *r, uint32_t error, nstime began)
 {
+    client_complete_as(s, r, error, began, ending_of(s, error));
+}
+
+void
+client_complete_as(struct session *s, const struct request *r, uint32_t error, nstime began,
+                   enum request_ending ending)
+{
     say_reply(s, r, error);
-    client_finished(s, r, error, began);
+    finished(s, r, error, began, ending);
 }
 
 // base:allocation of an upstream without block status: who knows nothing says that all is data
@@ -166,7 +228,7 @@ client_answer_status(struct session *s, const struct request *r, nstime began)
     extent_encode(f, b + n + head, &(struct extent){.length = r->length});
     request_log(s, r, NBD_SUCCESS, began, " by the proxy");
     client_say(s, b, n + length);
-    count(s, r, NBD_SUCCESS, began);
+    count(s, r, NBD_SUCCESS, began, REQUEST_ANSWERED);
 }
 
 uint32_t

@@ -30,8 +30,10 @@ flushed(struct session *s, nstime took, bool alone)
     enum traffic_op op;
     uint64_t n;
     // Another connection's data would be in it, too.
-    if (traffic_flushed(&s->unflushed, alone, &op, &n) && export_has_one_connection(s->export))
+    if (traffic_flushed(&s->unflushed, alone, &op, &n) && export_has_one_connection(s->export)) {
+        s->counters->learning.flushes++;
         export_saw_flush(s->export, op, n, took, session_now(s));
+    }
 }
 
 static void
@@ -44,8 +46,10 @@ changed(struct session *s, const struct slot *slot, nstime took, bool alone)
         return;
     }
     traffic_changed(&s->unflushed, operation(slot), n);
-    if (alone && n >= TRAFFIC_FROM && s->policy->zero.policy == ZERO_MEASURE)
+    if (alone && n >= TRAFFIC_FROM && s->policy->zero.policy == ZERO_MEASURE) {
+        s->counters->learning.operations++;
         export_saw(s->export, &s->policy->zero, operation(slot), n, took, session_now(s));
+    }
 }
 
 static void

@@ -232,6 +232,7 @@ count(struct prober *p, const struct zero_finding *f)
     c->probes.fast += f->verdict == ZERO_FAST;
     c->probes.slow += f->verdict == ZERO_SLOW;
     c->probes.undecided += f->verdict == ZERO_UNKNOWN;
+    c->probes.reasons[probe_reason(&p->runner.probe)]++;
     c->probes.bytes += p->runner.probe.written;
     c->probes.time += now_of(p) - p->began;
 }

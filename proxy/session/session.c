@@ -242,11 +242,14 @@ session_end(struct session *s, enum session_ending why)
     session_log(s, loud && s->phase != PHASE_HANDSHAKE ? LOG_LEVEL_WARN : LOG_LEVEL_INFO,
                 "ended: %s", session_ending_name(why));
     s->worker->endings[why]++;
+    s->dropping = true;
     tasks_drop(s);
     close_upstream(s);
     negotiation_close(s);
-    while (s->slots)
+    while (s->slots) {
+        s->counters->endings[REQUEST_ABANDONED]++;
         session_release(s, s->slots);
+    }
     if (s->client)
         stream_close(s->client, STREAM_FINISH);
     s->client = NULL;

@@ -108,6 +108,7 @@ struct session {
     const struct policy *policy; // of the export, once it is known
     enum phase phase;
     enum session_ending ending; // why FINISHING
+    bool dropping;              // session_end(): what is left is not answered
     nstime began;
     struct progress client_in, client_out, upstream_in, upstream_out; // for io-timeout
     struct timer timer;
@@ -262,6 +263,9 @@ void client_begun(struct session *s, const struct request *r);
 void client_uncount(struct session *s, const struct request *r);
 // As client_answer, for one that was counted in flight.
 void client_complete(struct session *s, const struct request *r, uint32_t error, nstime began);
+// As that, where error and session do not say how it ended.
+void client_complete_as(struct session *s, const struct request *r, uint32_t error, nstime began,
+                        enum request_ending ending);
 // As that, for a READ, with the request's length of data at `p` in `b`. Not while a message to the
 // client is under way.
 void client_complete_data(struct session *s, const struct request *r, struct buf *b,

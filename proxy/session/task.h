@@ -156,6 +156,8 @@ struct task *task_adopt(struct session *s, const struct request *r, const struct
 void task_step(struct task *t, const struct step *step);
 // Answers the client, once; the task lives on until task_end().
 void task_answer(struct task *t, uint32_t error);
+// As that, where error and session do not say how the request ended.
+void task_answer_as(struct task *t, uint32_t error, enum request_ending ending);
 // As that, for a READ that went well: with the request's length of the task's data, from `at`.
 // Only from stepped().
 void task_answer_data(struct task *t, uint32_t at);

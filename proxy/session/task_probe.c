@@ -29,6 +29,7 @@ count(struct task *t, const struct zero_finding *f, nstime took)
     c->probes.slow += f->verdict == ZERO_SLOW;
     c->probes.undecided += f->verdict == ZERO_UNKNOWN;
     c->probes.damaged += m->ending == PROBE_DAMAGED;
+    c->probes.reasons[probe_reason(m)]++;
     c->probes.bytes += m->written;
     c->probes.time += took;
 }
@@ -126,7 +127,7 @@ finish(struct task *t)
     if (!t->slot)
         drop_buffer(t);
     if (ending == PROBE_DAMAGED && mode == PROBE_RESTORE) {
-        task_answer(t, NBD_EIO);
+        task_answer_as(t, NBD_EIO, REQUEST_DAMAGED);
         task_end(t);
     } else if (ending == PROBE_PROCEED || mode == PROBE_TEACH) {
         if (!t->slot)

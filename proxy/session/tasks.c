@@ -48,15 +48,30 @@ task_free(struct task *t)
     free(t);
 }
 
-void
-task_answer(struct task *t, uint32_t error)
+// False: it was answered before.
+static bool
+takes_answer(struct task *t, uint32_t error)
 {
     if (t->answered)
-        return;
+        return false;
     t->answered = true;
     if (!t->wrote)
         client_wrote(t->s, &t->request, error);
-    client_complete(t->s, &t->request, error, t->began);
+    return true;
+}
+
+void
+task_answer(struct task *t, uint32_t error)
+{
+    if (takes_answer(t, error))
+        client_complete(t->s, &t->request, error, t->began);
+}
+
+void
+task_answer_as(struct task *t, uint32_t error, enum request_ending ending)
+{
+    if (takes_answer(t, error))
+        client_complete_as(t->s, &t->request, error, t->began, ending);
 }
 
 void

@@ -152,15 +152,47 @@ report_connections(struct worker *w, struct worker_report *r)
     return true;
 }
 
+// NULL: out of memory; the old one stays.
+static void *
+grown(void *array, size_t need, size_t *cap, size_t size)
+{
+    if (need <= *cap)
+        return array;
+    void *larger = reallocarray(array, need * 2, size);
+    if (larger)
+        *cap = need * 2;
+    return larger;
+}
+
+static bool
+report_latency(struct worker_report *r, const struct histogram *h, size_t *at)
+{
+    size_t n = histogram_packed_words(h);
+    if (!n)
+        return false;
+    uint64_t *words = grown(r->packed, r->n_packed + n, &r->cap_packed, sizeof *words);
+    if (!words)
+        return false;
+    r->packed = words;
+    histogram_pack(h, words + r->n_packed);
+    *at = r->n_packed;
+    r->n_packed += n;
+    return true;
+}
+
 static void
 report_export(void *ctx, struct export *e, const struct export_counters *c)
 {
     struct worker_report *r = ctx;
-    struct export_part *parts = realloc(r->exports, (r->n_exports + 1) * sizeof *parts);
+    struct export_part *parts = grown(r->exports, r->n_exports + 1, &r->cap_exports, sizeof *parts);
     if (!parts)
         return;
     r->exports = parts;
-    parts[r->n_exports++] = (struct export_part){.export = e, .counters = *c};
+    struct export_part *part = &parts[r->n_exports++];
+    *part = (struct export_part){.export = e, .counters = *c};
+    part->counters.latency = NULL;
+    for (unsigned i = 0; i < COUNTED_COMMANDS; i++)
+        part->used[i] = report_latency(r, &c->latency[i], &part->latency[i]);
 }
 
 bool
@@ -180,5 +212,6 @@ worker_report_clear(struct worker_report *report)
 {
     free(report->connections);
     free(report->exports);
+    free(report->packed);
     *report = (struct worker_report){0};
 }

@@ -115,3 +115,42 @@ Test(histogram, what_is_out_of_its_range)
     cr_expect_eq(histogram_quantile(&h, 1), UINT64_C(1) << 60);
     cr_expect_eq(histogram_count_to(&h, 2 * LEAST), 2, "all below the first step are one");
 }
+
+Test(histogram, packing_is_copying)
+{
+    static struct histogram both;
+    static uint64_t words[HISTOGRAM_BUCKETS + 16];
+    for (uint64_t seed = 1; seed <= 50; seed++) {
+        memset(&h, 0, sizeof h);
+        memset(&other, 0, sizeof other);
+        memset(&both, 0, sizeof both);
+        unsigned n = fill(seed);
+        for (unsigned i = 0; i < n; i++) {
+            histogram_add(dice() < 0.3 ? &h : &other, values[i]);
+            histogram_add(&both, values[i]);
+        }
+        size_t size = histogram_packed_words(&other);
+        cr_assert_leq(size, HISTOGRAM_BUCKETS + 5);
+        if (size) {
+            histogram_pack(&other, words);
+            histogram_merge_packed(&h, words);
+        }
+        cr_assert_eq(memcmp(&h, &both, sizeof h), 0, "seed %lu", seed);
+        histogram_clear(&h);
+        memset(&both, 0, sizeof both);
+        cr_assert_eq(memcmp(&h, &both, sizeof h), 0, "seed %lu: cleared", seed);
+        cr_assert_eq(histogram_packed_words(&h), 0);
+    }
+}
+
+// A bucket counts on where 32 bits end.
+Test(histogram, more_than_32_bits)
+{
+    memset(&h, 0, sizeof h);
+    histogram_add(&h, 5000);
+    for (unsigned i = 0; i < 33; i++)
+        histogram_merge(&h, &h);
+    cr_expect_eq(h.count, UINT64_C(1) << 33);
+    cr_expect_eq(histogram_count_to(&h, 10000), UINT64_C(1) << 33);
+    near(histogram_quantile(&h, 0.5), 5000, 0, "the only value");
+}

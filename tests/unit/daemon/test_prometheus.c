@@ -96,3 +96,48 @@ Test(prometheus, an_empty_snapshot)
     has_line("# TYPE nbdzero_requests_total counter");
     free(text);
 }
+
+// One export at two addresses, as a reload leaves them: counts are added up, and what is, is told
+// of the one in use.
+Test(prometheus, no_series_twice)
+{
+#define READS(count)                                                                               \
+    "\"commands\": {\"read\": {\"count\": " count ", \"latency_us\": {\"sum\": 5, \"buckets\":"    \
+    " [[50, 1], [100, " count "]]}}}"
+    render(
+        "{\"exports\": ["
+        "{\"upstream\": \"u\", \"export\": \"e\", \"connections\": 0, \"size\": 7, " READS(
+            "3") "},"
+                 "{\"upstream\": \"u\", \"export\": \"e\", \"connections\": 2, \"size\": 9, " READS(
+                     "4") "},"
+                          "{\"upstream\": \"u e\", \"export\": \"\", \"connections\": 1}]}");
+    has_line("nbdzero_requests_total{upstream=\"u\",export=\"e\",command=\"read\"} 7");
+#define BUCKET                                                                                     \
+    "nbdzero_request_duration_seconds_bucket{upstream=\"u\",export=\"e\",command=\"read\","
+    has_line(BUCKET "le=\"5e-05\"} 2");
+    has_line(BUCKET "le=\"0.0001\"} 7");
+    has_line(BUCKET "le=\"+Inf\"} 7");
+    has_line("nbdzero_export_size_bytes{upstream=\"u\",export=\"e\"} 9");
+    has_line("nbdzero_export_connections{upstream=\"u\",export=\"e\"} 2");
+    has_line("nbdzero_export_connections{upstream=\"u e\",export=\"\"} 1");
+    cr_expect_not(strstr(text, "nbdzero_export_size_bytes{upstream=\"u\",export=\"e\"} 7"));
+    free(text);
+}
+
+Test(prometheus, words_of_ours_are_labels)
+{
+    render("{\"started\": 1700000000, \"memory\": {\"rss\": 4096}, \"exports\": ["
+           "{\"upstream\": \"u\", \"export\": \"e\", \"request_endings\": {\"done\": 3},"
+           " \"errors\": {\"EIO\": 4}, \"translations\": 8,"
+           " \"probes\": {\"reasons\": {\"below-ratio\": 5}},"
+           " \"learning\": {\"operations\": 6, \"demotions\": {\"traffic\": 7}}}]}");
+    has_line("nbdzero_start_time_seconds 1700000000");
+    has_line("nbdzero_memory_resident_bytes 4096");
+    has_line("nbdzero_request_endings_total{upstream=\"u\",export=\"e\",ending=\"done\"} 3");
+    has_line("nbdzero_error_answers_total{upstream=\"u\",export=\"e\",error=\"EIO\"} 4");
+    has_line("nbdzero_probe_reasons_total{upstream=\"u\",export=\"e\",reason=\"below-ratio\"} 5");
+    has_line("nbdzero_traffic_samples_total{upstream=\"u\",export=\"e\",kind=\"operations\"} 6");
+    has_line("nbdzero_verdict_demotions_total{upstream=\"u\",export=\"e\",by=\"traffic\"} 7");
+    has_line("nbdzero_requests_translated_total{upstream=\"u\",export=\"e\"} 8");
+    free(text);
+}

@@ -16,6 +16,8 @@ static struct export_counters *part_a, *part_b;
 static struct worker_report reports[2];
 static struct connection_row rows[2];
 static struct export_part parts[2];
+static struct histogram latency;
+static uint64_t packed[4096];
 static struct export_description described;
 static struct config *config;
 static json_t *json;
@@ -38,7 +40,15 @@ fill_counters(void)
     part_a->commands[COUNT_READ] = (struct command_counters){.count = 100, .bytes = 4096};
     part_b->commands[COUNT_READ] = (struct command_counters){.count = 1, .bytes = 1, .errors = 1};
     for (unsigned i = 1; i <= 100; i++)
-        histogram_add(&part_a->commands[COUNT_READ].latency, i * NS_PER_MS);
+        histogram_add(&latency, i * NS_PER_MS);
+    histogram_pack(&latency, packed);
+    part_a->endings[REQUEST_DONE] = 90;
+    part_b->endings[REQUEST_DONE] = 4;
+    part_b->endings[REQUEST_NOT_FAST] = 5;
+    part_a->errors[COUNT_ENOTSUP] = 6;
+    part_b->translations = 3;
+    part_a->learning.operations = 8;
+    part_a->probes.reasons[PROBE_WHY_CHEAP] = 1;
 }
 
 static void
@@ -52,6 +62,7 @@ fill_description(void)
                                             .advertised_flags = 0x8ff,
                                             .policy = ZERO_TRUST,
                                             .connections = 1,
+                                            .demotions = {[DEMOTED_BY_TRAFFIC] = 2},
                                             .n_rows = {1, 1}};
     described.rows[0][0] = (struct zero_row){.bytes_from = 65536,
                                              .bytes_to = 131072,
@@ -110,6 +121,8 @@ take_snapshot(void)
         parts[i].export = described.export;
         reports[i] = (struct worker_report){.exports = &parts[i], .n_exports = 1, .memory = 1000};
     }
+    parts[0].used[COUNT_READ] = true;
+    reports[0].packed = packed;
     reports[0].connections = rows;
     reports[0].n_connections = 2;
     reports[0].endings[END_CLIENT_DISC] = 2;
@@ -133,6 +146,7 @@ take_snapshot(void)
                          .exports = &described,
                          .n_exports = 1,
                          .memory = 500,
+                         .resident = 4096,
                          .log = {.dropped = 8, .suppressed = 9}};
     json = snapshot_json(&s);
     cr_assert_not_null(json);
@@ -339,4 +353,19 @@ Test(snapshot, text_that_is_no_utf8)
     json_t *text = snapshot_text("unix:/tmp/\xff");
     cr_expect_str_eq(json_string_value(text), "unix:/tmp/\\xff");
     json_decref(text);
+}
+
+Test(snapshot, what_became_of_requests)
+{
+    NUMBER("exports/0/request_endings/done", 94);
+    NUMBER("exports/0/request_endings/not-fast", 5);
+    NUMBER("exports/0/request_endings/abandoned", 0);
+    NUMBER("exports/0/errors/ENOTSUP", 6);
+    NUMBER("exports/0/errors/EIO", 0);
+    NUMBER("exports/0/translations", 3);
+    NUMBER("exports/0/learning/operations", 8);
+    NUMBER("exports/0/learning/demotions/traffic", 2);
+    NUMBER("exports/0/probes/reasons/below-ratio", 1);
+    NUMBER("memory/rss", 4096);
+    NUMBER("started", 1700000000 - 600);
 }

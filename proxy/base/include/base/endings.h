@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Every way a session can end has a name here; the log line, the counter and the tests use it.
+// Every way a session can end has a name here, and every way a client's request can; the log line,
+// the counter and the tests use it.
 #ifndef BASE_ENDINGS_H
 #define BASE_ENDINGS_H
 
@@ -33,5 +34,27 @@ enum session_ending {
 
 const char *session_ending_name(enum session_ending e);
 char session_ending_who(enum session_ending e);
+
+// X(identifier, name)
+#define REQUEST_ENDINGS(X)                                                                         \
+    X(REQUEST_DONE, "done")                     /* success, upstream was asked */                  \
+    X(REQUEST_ANSWERED, "answered-here")        /* success, upstream was not asked */              \
+    X(REQUEST_UPSTREAM_ERROR, "upstream-error") /* an error of upstream's */                       \
+    X(REQUEST_NOT_FAST, "not-fast")             /* ENOTSUP to a FAST_ZERO, whoever said it */      \
+    X(REQUEST_REFUSED, "refused")               /* not as the protocol wants it, or not allowed */ \
+    X(REQUEST_FLUSH_FAILED, "flush-failed")     /* EIO for an earlier FLUSH of the proxy's */      \
+    X(REQUEST_DAMAGED, "probe-damaged")         /* EIO: a probe could not write back */            \
+    X(REQUEST_UPSTREAM_LOST, "upstream-lost")   /* EIO: upstream went away meanwhile */            \
+    X(REQUEST_ABANDONED, "abandoned")           /* the client left, or was made to, before */      \
+    X(REQUEST_NO_MEMORY, "no-memory")
+
+enum request_ending {
+#define X(id, name) id,
+    REQUEST_ENDINGS(X)
+#undef X
+        REQUEST_ENDINGS_COUNT
+};
+
+const char *request_ending_name(enum request_ending e);
 
 #endif

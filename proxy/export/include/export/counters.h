@@ -4,8 +4,10 @@
 #ifndef EXPORT_COUNTERS_H
 #define EXPORT_COUNTERS_H
 
+#include <base/endings.h>
 #include <base/histogram.h>
 #include <stdint.h>
+#include <zero/probe.h>
 
 // In the order of interface.md's `commands`.
 enum counted_command {
@@ -22,8 +24,31 @@ extern const char *const counted_command_names[COUNTED_COMMANDS]; // "read", "wr
 
 struct command_counters {
     uint64_t count, bytes, errors;
-    struct histogram latency; // from the request's header to the last byte of the reply queued
 };
+
+// Errors that clients were answered with, by their names in the protocol.
+enum counted_error {
+    COUNT_EPERM,
+    COUNT_EIO,
+    COUNT_ENOMEM,
+    COUNT_EINVAL,
+    COUNT_ENOSPC,
+    COUNT_EOVERFLOW,
+    COUNT_ENOTSUP,
+    COUNT_ESHUTDOWN,
+    COUNTED_ERRORS
+};
+extern const char *const counted_error_names[COUNTED_ERRORS]; // "EPERM", "EIO", ...
+
+// Fast verdicts that were taken back, by what showed it.
+enum demotion {
+    DEMOTED_BY_TRAFFIC, // clients' requests that ran alone
+    DEMOTED_BY_ZEROES,  // zeroes that were forwarded since they were believed to be fast
+    DEMOTED_BY_PROBE,   // or a sample
+    DEMOTED_AS_LIE,     // upstream's own word
+    DEMOTIONS
+};
+extern const char *const demotion_names[DEMOTIONS]; // "traffic", ...
 
 struct export_counters {
     struct {
@@ -37,14 +62,24 @@ struct export_counters {
     struct {
         uint64_t run, fast, slow, undecided, damaged, bytes;
         nstime time;
+        uint64_t reasons[PROBE_REASONS];
     } probes;
     struct {
         uint64_t split;      // client zeroes that went upstream in pieces
         uint64_t by_writing; // zeroes (or pieces) served by WRITE
         uint64_t held;       // requests that waited for a guard
     } zeroes;
-    uint64_t repairs; // requests that were made whole blocks
+    struct {
+        uint64_t operations, flushes; // of clients, that taught since they ran alone
+    } learning;
+    uint64_t repairs;      // requests that were made whole blocks
+    uint64_t translations; // requests whose client and upstream speak different formats
+    uint64_t endings[REQUEST_ENDINGS_COUNT];
+    uint64_t errors[COUNTED_ERRORS];
     struct command_counters commands[COUNTED_COMMANDS];
+    // For each command, from the request's header to the last byte of the reply queued. Apart,
+    // since it is large; not touched by a merge.
+    struct histogram *latency;
 };
 
 void export_counters_merge(struct export_counters *into, const struct export_counters *from);

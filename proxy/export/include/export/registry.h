@@ -3,8 +3,8 @@
 // lock in state-dir, whose turn it is to probe. One registry a process, every call from any thread.
 //
 // There is a mutex an export and one for the registry. They are taken when a session begins and
-// ends, by requests to zero (for well under a microsecond), by probes, and when a WRITE of 1 MiB or more,
-// or a FLUSH behind such, has ended that ran alone; never by READ and TRIM.
+// ends, by requests to zero (for well under a microsecond), by probes, and when a WRITE of 1 MiB or
+// more, or a FLUSH behind such, has ended that ran alone; never by READ and TRIM.
 #ifndef EXPORT_REGISTRY_H
 #define EXPORT_REGISTRY_H
 
@@ -180,6 +180,7 @@ struct export_description {
     enum zero_policy policy;
     enum zero_verdict pin;
     unsigned connections;
+    uint64_t demotions[DEMOTIONS];
     unsigned n_rows[2]; // without and with NO_HOLE
     struct zero_row rows[2][ZERO_ROWS];
 };

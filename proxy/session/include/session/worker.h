@@ -57,15 +57,19 @@ struct connection_row {
 };
 
 struct export_part {
-    struct export *export; // identity in the registry
-    struct export_counters counters;
+    struct export *export;            // identity in the registry
+    struct export_counters counters;  // without latencies: these are packed,
+    size_t latency[COUNTED_COMMANDS]; // and begin here in `packed`
+    bool used[COUNTED_COMMANDS];      // where there are any
 };
 
 struct worker_report {
     struct connection_row *connections; // malloc'd arrays; worker_report_clear() frees them
     size_t n_connections;
     struct export_part *exports;
-    size_t n_exports;
+    size_t n_exports, cap_exports;
+    uint64_t *packed; // words: histogram_merge_packed()
+    size_t n_packed, cap_packed;
     uint64_t endings[SESSION_ENDINGS_COUNT];
     size_t memory; // bytes of buffers
     nstime now;    // of the worker's ring

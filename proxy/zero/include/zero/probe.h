@@ -193,6 +193,11 @@ void probe_lost(struct probe *p);
 // After PROBE_WANT_FINISH or probe_lost().
 struct zero_finding probe_finding(const struct probe *p);
 
+// Why the verdict is what it is, in one word: for statistics.
+#define PROBE_REASONS (PROBE_WHY_NO_TIME + PROBE_NO_GUARD + 2u)
+unsigned probe_reason(const struct probe *p);   // below PROBE_REASONS
+const char *probe_reason_name(unsigned reason); // "zero-costs-as-write", ...
+
 // For reports. What the levels are; how many this probe has.
 uint32_t probe_level_size(unsigned level);
 unsigned probe_levels(const struct probe *p);
