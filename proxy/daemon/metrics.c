@@ -19,7 +19,7 @@
 #define PATIENCE_S           10u // with a request that does not come, or a reply that is not taken
 #define REQUEST_MEMORY       (16u << 10)
 #define SNAPSHOT_WITHIN_S    2
-#define FRESH                (200 * NS_PER_MS) // for so long one picture serves everybody
+#define FRESH                NS_PER_SEC // for so long one picture serves everybody
 
 struct metrics {
     struct ring *ring;

@@ -59,7 +59,7 @@ def test_metrics_are_what_the_snapshot_says(served):
     proxy, port = served()
     some_traffic(proxy)
     wait_until(lambda: proxy.active() == 0, 10, "the client gone")
-    time.sleep(0.3)  # no picture of before is served any more
+    time.sleep(1.1)  # no picture of before is served any more
     status, headers, text = fetch(port)
     assert status == 200 and headers["Content-Type"].startswith("text/plain; version=0.0.4")
     found = samples(text)
@@ -203,3 +203,39 @@ def test_an_address_that_is_taken_is_said_at_the_start(servers, start_proxy, pro
             start_proxy(upstream.uri, metrics_listen=f"127.0.0.1:{taken.getsockname()[1]}")
     log = processes.started[-1].log()
     assert "error metrics-listen: " in log and "in use" in log, log
+
+
+def test_requests_end_by_name(served):
+    proxy, _ = served()
+    c = RawClient(proxy.address)
+    c.start()
+    assert c.write(0, bytes(4096)) == 0
+    assert c.call(wire.READ, 65 * MIB, 4096) == 22
+    assert c.call(wire.WRITE_ZEROES, 0, 0) == 0
+    ends = proxy.export()["request_endings"]
+    assert {name: n for name, n in ends.items() if n} == {"done": 1, "refused": 1, "answered-here": 1}
+    assert proxy.export()["errors"]["EINVAL"] == 1
+    c.close()
+
+
+def test_a_thousand_clients_do_not_end_it(served):
+    """Descriptors above 1023, which select() could not watch."""
+    proxy, port = served()
+    clients = []
+    try:
+        for _ in range(600):
+            c = RawClient(proxy.address)
+            c.start()
+            clients.append(c)
+        assert f'nbdzero_listener_connections{{listener="main"}} {len(clients)}' in fetch(port)[2]
+        key = f"metrics-listen = 127.0.0.1:{port}"
+        other = free_port()
+        with open(proxy.config, encoding="utf-8") as f:
+            text = f.read()
+        with open(proxy.config, "w", encoding="utf-8") as f:
+            f.write(text.replace(key, f"metrics-listen = 127.0.0.1:{other}"))
+        assert proxy.stat("reload").returncode == 0
+        assert fetch(other)[0] == 200, "served by descriptors above 1023"
+    finally:
+        for c in clients:
+            c.close()
