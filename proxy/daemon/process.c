@@ -4,6 +4,7 @@
 #include "become_user.h"
 #include "files.h"
 #include "process_inside.h"
+#include "state_file.h"
 #include "successor.h"
 
 #include <errno.h>
@@ -105,30 +106,34 @@ can_lock(const char *path)
     return can;
 }
 
+// It is used all the same: what it lacks may come.
 static const char *
 usable_state_dir(const char *path)
 {
     if (!*path)
         return "";
     if (!make_directories(path, 0700))
-        log_warn("state-dir %s: cannot be made: %s; nothing will be measured from inside a request",
-                 path, strerror(errno));
+        log_warn(
+            "state-dir %s: cannot be made: %s; nothing will be measured from inside a request, "
+            "and no verdict outlives this process: %s",
+            path, strerror(errno), state_file_remedy(errno));
     return path;
 }
 
 // As the user that the process has become.
 static void
-check_state_dir(const char *path)
+check_state_dir(struct registry *r, const char *path)
 {
     struct stat st;
-    if (!*path || stat(path, &st) < 0)
-        return; // that it cannot be made has been said
-    if (access(path, R_OK | W_OK | X_OK) < 0 || !can_lock(path))
-        log_warn("state-dir %s: cannot be used: %s; nothing will be measured from inside a "
-                 "request%s",
-                 path, strerror(errno),
-                 errno == EACCES ? " (it must belong to the user of the process, with all in it)"
-                                 : "");
+    if (!*path || (access(path, R_OK | W_OK | X_OK) == 0 && can_lock(path)))
+        return;
+    int error = errno;
+    registry_lock_told(r, error);
+    if (stat(path, &st) == 0) // else it has been said that it cannot be made
+        log_warn(
+            "state-dir %s: cannot be used: %s; nothing will be measured from inside a request, "
+            "and no verdict outlives this process: %s",
+            path, strerror(error), state_file_remedy(error));
 }
 
 // False, with one line in err: a socket that was asked for by name cannot be had.
@@ -246,7 +251,7 @@ start(struct process *p, char *err, size_t errlen)
     if (!open_control(p, err, errlen) || !open_metrics(p, err, errlen) ||
         !become_user(c, p->reload.control, p->reload.options->config, err, errlen))
         return false;
-    check_state_dir(c->settings->state_dir);
+    check_state_dir(p->registry, c->settings->state_dir);
     p->signals.got = got_signal;
     if (!signals_start(&p->signals, p->ring)) {
         snprintf(err, errlen, "cannot watch signals: %s", strerror(errno));

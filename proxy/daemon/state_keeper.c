@@ -2,6 +2,7 @@
 #include "state_keeper.h"
 
 #include "memory.h"
+#include "state_file.h"
 #include "state_text.h"
 
 #include <base/log.h>
@@ -9,12 +10,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,7 +21,7 @@
 #define FILES_MOST 4096 // of an earlier process: a directory of millions must not fill the memory
 
 static struct {
-    atomic_uint restored, damaged, unsaved;
+    atomic_uint restored, damaged, dropped, unsaved;
 } counts;
 
 struct state_counts
@@ -30,6 +29,7 @@ state_counts(void)
 {
     return (struct state_counts){.restored = atomic_load(&counts.restored),
                                  .damaged = atomic_load(&counts.damaged),
+                                 .dropped = atomic_load(&counts.dropped),
                                  .unsaved = atomic_load(&counts.unsaved)};
 }
 
@@ -76,6 +76,35 @@ set_aside(int dir, const char *path, const char *name, const char *why)
     atomic_fetch_add(&counts.damaged, 1);
 }
 
+// Well-formed, and yet nothing that could have been measured. What an administrator ordered is
+// kept.
+static void
+drop_senseless(struct export_state *s, const char *path, const char *name)
+{
+    static const char *const classes[2] = {"", " without holes"};
+    for (int i = 0; i < 2; i++) {
+        if (!s->known[i] || zero_saved_is_sensible(&s->classes[i]))
+            continue;
+        s->known[i] = false;
+        log_warn("state-dir: %s/%s: what it says of zeroes%s makes no sense: dropped, it is "
+                 "measured anew",
+                 path, name, classes[i]);
+        atomic_fetch_add(&counts.dropped, 1);
+    }
+}
+
+static void
+take(struct registry *r, const struct export_state *s, const char *path, const char *name,
+     nstime ago, nstime now)
+{
+    if (!s->known[0] && !s->known[1] && s->pin == ZERO_UNKNOWN)
+        return;
+    if (registry_restore(r, s, ago, now))
+        atomic_fetch_add(&counts.restored, 1);
+    else
+        log_warn("state-dir: %s/%s is not used: out of memory", path, name);
+}
+
 static void
 restore_one(struct registry *r, int dir, const char *path, const char *name, nstime now)
 {
@@ -96,24 +125,13 @@ restore_one(struct registry *r, int dir, const char *path, const char *name, nst
     free(text);
     state_name(right, s.address, s.name);
     int64_t ago = (int64_t)time(NULL) - saved;
-    if (strcmp(right, name) != 0)
+    if (strcmp(right, name) != 0) {
         set_aside(dir, path, name, "it is of another export");
-    else if (registry_restore(r, &s, ago > 0 ? (nstime)ago * NS_PER_SEC : 0, now))
-        atomic_fetch_add(&counts.restored, 1);
+    } else {
+        drop_senseless(&s, path, name);
+        take(r, &s, path, name, ago > 0 ? (nstime)ago * NS_PER_SEC : 0, now);
+    }
     free(memory);
-}
-
-// verdict-HASH.json.PID, of a process that was killed while it wrote.
-static void
-remove_if_orphaned(int dir, const char *name)
-{
-    const char *dot = strrchr(name, '.');
-    char *end;
-    if (strncmp(name, "verdict-", 8) != 0 || !dot || dot - name < 5 || strncmp(dot - 5, ".json", 5))
-        return;
-    long pid = strtol(dot + 1, &end, 10);
-    if (pid > 0 && !*end && kill((pid_t)pid, 0) < 0 && errno == ESRCH)
-        (void)unlinkat(dir, name, 0);
 }
 
 void
@@ -124,7 +142,7 @@ state_restore(struct registry *r, const char *path, nstime now)
     if (!d)
         return; // that it cannot be used has been said
     for (struct dirent *e; (e = readdir(d)) && n < FILES_MOST;) {
-        remove_if_orphaned(dirfd(d), e->d_name);
+        state_file_orphaned(dirfd(d), e->d_name);
         if (is_ours(e->d_name)) {
             restore_one(r, dirfd(d), path, e->d_name, now);
             n++;
@@ -141,7 +159,13 @@ state_restore(struct registry *r, const char *path, nstime now)
 struct save {
     struct save *next;
     char name[STATE_NAME_MAX];
-    char *text; // NULL: there is nothing to save any more
+    bool worth; // else there is nothing to save any more
+    char *text; // NULL: not worth it
+};
+
+struct gathered {
+    struct save *list;
+    unsigned lost; // for want of memory
 };
 
 struct state_keeper {
@@ -158,62 +182,20 @@ struct state_keeper {
 static void
 gather(void *ctx, const struct export_state *s, bool worth)
 {
-    struct save **list = ctx, *one = calloc(1, sizeof *one);
-    if (!one)
+    struct gathered *g = ctx;
+    struct save *one = calloc(1, sizeof *one);
+    char *text =
+        one && worth ? state_text(s, (int64_t)time(NULL) - (int64_t)(s->age / NS_PER_SEC)) : NULL;
+    if (!one || (worth && !text)) {
+        g->lost++; // what the file says stays until the next time
+        free(one);
         return;
+    }
     state_name(one->name, s->address, s->name);
-    one->text = worth ? state_text(s, (int64_t)time(NULL) - (int64_t)(s->age / NS_PER_SEC)) : NULL;
-    one->next = *list;
-    *list = one;
-}
-
-static bool
-write_all(int fd, const char *text)
-{
-    size_t left = strlen(text);
-    while (left) {
-        ssize_t n = write(fd, text, left);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        text += n;
-        left -= (size_t)n;
-    }
-    return fsync(fd) == 0;
-}
-
-// Whole or not at all: written beside it, flushed, and renamed. Each process has a name of its own
-// for that, since several may share the directory.
-static bool
-replace_file(const char *dir, const struct save *s)
-{
-    char *path = need_text("%s/%s", dir, s->name);
-    char *beside = need_text("%s/%s.%d", dir, s->name, (int)getpid());
-    int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    bool good = fd >= 0 && write_all(fd, s->text);
-    int error = errno;
-    if (fd >= 0)
-        close(fd);
-    if (good && rename(beside, path) < 0) {
-        good = false;
-        error = errno;
-    }
-    if (!good && fd >= 0)
-        unlink(beside);
-    free(path);
-    free(beside);
-    errno = error;
-    return good;
-}
-
-static bool
-remove_file(const char *dir, const char *name)
-{
-    char *path = need_text("%s/%s", dir, name);
-    bool gone = unlink(path) == 0 || errno == ENOENT;
-    free(path);
-    return gone;
+    one->worth = worth;
+    one->text = text;
+    one->next = g->list;
+    g->list = one;
 }
 
 // Told when it begins, changes, and ends: it is tried every few seconds.
@@ -223,8 +205,8 @@ tell(struct state_keeper *k, unsigned failed, int error)
     if (failed && error != k->trouble)
         log_warn(
             "state-dir: %s: verdicts of %u exports cannot be saved: %s; until they can they last "
-            "as long as this process",
-            k->dir, failed, strerror(error));
+            "as long as this process: %s",
+            k->dir, failed, strerror(error), state_file_remedy(error));
     else if (!failed && k->trouble)
         log_info("state-dir: %s: verdicts are saved again", k->dir);
     k->trouble = failed ? error : 0;
@@ -232,15 +214,17 @@ tell(struct state_keeper *k, unsigned failed, int error)
 
 // Returns how many could not be saved.
 static unsigned
-write_saves(struct state_keeper *k, struct save *list)
+write_saves(struct state_keeper *k, const struct gathered *g)
 {
     const char *dir = k->dir;
-    unsigned failed = 0;
-    int error = 0;
+    struct save *list = g->list;
+    unsigned failed = g->lost;
+    int error = failed ? ENOMEM : 0;
     while (list) {
         struct save *s = list;
         list = s->next;
-        if (!(s->text ? replace_file(dir, s) : remove_file(dir, s->name))) {
+        if (!(s->worth ? state_file_replace(dir, s->name, s->text)
+                       : state_file_remove(dir, s->name))) {
             error = errno;
             failed++;
         }
@@ -254,14 +238,14 @@ write_saves(struct state_keeper *k, struct save *list)
 static void
 save_changes(struct state_keeper *k)
 {
-    struct save *list = NULL;
+    struct gathered g = {0};
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t); // as rings have it
     nstime now = (nstime)t.tv_sec * NS_PER_SEC + (nstime)t.tv_nsec;
-    uint64_t changes = registry_save(k->registry, k->changes, now, gather, &list);
-    if (!list)
+    uint64_t changes = registry_save(k->registry, k->changes, now, gather, &g);
+    if (!g.list && !g.lost)
         return;
-    unsigned failed = write_saves(k, list);
+    unsigned failed = write_saves(k, &g);
     atomic_store(&counts.unsaved, failed);
     if (!failed)
         k->changes = changes;

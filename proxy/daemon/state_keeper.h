@@ -25,6 +25,7 @@ void state_keeper_stop(struct state_keeper *k);
 struct state_counts {
     unsigned restored; // exports that an earlier process knew
     unsigned damaged;  // files set aside
+    unsigned dropped;  // classes of them that made no sense
     unsigned unsaved;  // exports that could not be written the last time
 };
 struct state_counts state_counts(void);

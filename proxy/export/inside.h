@@ -68,6 +68,7 @@ struct registry {
     struct export *exports;
     struct permits permits;
     char *state_dir;
+    int lock_trouble; // errno of what was told last of locks; 0: all is well
     uint64_t uses;
     atomic_ullong probes;
     unsigned n_workers;

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 // Two exports that share a byte by accident only keep each other from being probed.
@@ -53,6 +54,13 @@ bool
 lock_shared(const struct export_lock *l)
 {
     return l->fd >= 0 && set_lock(l, F_RDLCK);
+}
+
+bool
+lock_is_lost(const struct export_lock *l)
+{
+    struct stat st;
+    return l->fd >= 0 && fstat(l->fd, &st) == 0 && st.st_nlink == 0;
 }
 
 void

@@ -2,6 +2,8 @@
 #include "inside.h"
 
 #include <base/hash.h>
+#include <base/log.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -154,6 +156,51 @@ export_forget(struct export *e)
     state_changed(e);
 }
 
+// Told when it begins and ends, not for every connection. Under the registry's mutex.
+static void
+tell_of_lock(struct registry *r, int trouble)
+{
+    if (trouble && trouble != r->lock_trouble)
+        log_warn("state-dir %s: the file of locks cannot be used: %s; until it can nothing is "
+                 "measured from inside a request: see to its owner, its rights and the disk",
+                 r->state_dir, strerror(trouble));
+    else if (!trouble && r->lock_trouble)
+        log_info("state-dir %s: the file of locks can be used again", r->state_dir);
+    r->lock_trouble = trouble;
+}
+
+void
+registry_lock_told(struct registry *r, int error)
+{
+    pthread_mutex_lock(&r->mutex);
+    r->lock_trouble = error;
+    pthread_mutex_unlock(&r->mutex);
+}
+
+static void
+take_lock(struct registry *r, struct export *e)
+{
+    e->lock = lock_open(r->state_dir, e->address, e->name);
+    if (*r->state_dir)
+        tell_of_lock(r, e->lock.fd < 0 ? errno : 0);
+    e->locked = lock_shared(&e->lock);
+}
+
+// Whoever starts now would lock another file and not see us.
+static bool
+lost_lock(struct registry *r, const struct export *e)
+{
+    bool lost = lock_is_lost(&e->lock);
+    if (lost && r->lock_trouble != ESTALE) {
+        log_warn("state-dir %s: its file of locks was removed while it was in use: exports that "
+                 "are open are not measured from inside a request until their clients have "
+                 "gone; start all processes anew that share the folder",
+                 r->state_dir);
+        r->lock_trouble = ESTALE;
+    }
+    return lost;
+}
+
 struct export *
 export_open(struct registry *r, const struct export_key *key, nstime now)
 {
@@ -178,10 +225,8 @@ export_open(struct registry *r, const struct export_key *key, nstime now)
                 export_forget(e);
             pthread_mutex_unlock(&e->mutex);
         }
-        if (e->connections++ == 0) {
-            e->lock = lock_open(r->state_dir, e->address, e->name);
-            e->locked = lock_shared(&e->lock);
-        }
+        if (e->connections++ == 0)
+            take_lock(r, e);
         e->last_used = ++r->uses;
     }
     pthread_mutex_unlock(&r->mutex);
@@ -252,7 +297,7 @@ export_probe_begins(struct export *e, bool no_hole, const struct zero_rules *r, 
     // Another connection's server-side cache may not see our writes unless the server says so
     // (spec: NBD_FLAG_CAN_MULTI_CONN, bit 8).
     bool alone = e->connections == 1 || (e->flags & (1u << 8));
-    if (alone && e->locked && lock_alone(&e->lock)) {
+    if (alone && e->locked && !lost_lock(reg, e) && lock_alone(&e->lock)) {
         if (permit_take(&reg->permits, e->address_hash, r->probe_bytes)) {
             mine = take_turn(e, no_hole, now);
             if (!mine)

@@ -27,8 +27,8 @@ is_cost(struct zero_cost k)
     return isfinite(k.a) && isfinite(k.b) && k.a >= 0 && k.b >= 0;
 }
 
-static bool
-is_sensible(const struct zero_saved *s)
+bool
+zero_saved_is_sensible(const struct zero_saved *s)
 {
     if (s->has_model && !(is_cost(s->model.write) && is_cost(s->model.zero) &&
                           isfinite(s->model.ratio) && s->model.ratio >= 0))
@@ -40,7 +40,7 @@ is_sensible(const struct zero_saved *s)
 bool
 zero_class_restore(struct zero_class *c, const struct zero_saved *s, nstime ago, nstime now)
 {
-    if (!is_sensible(s))
+    if (!zero_saved_is_sensible(s))
         return false;
     c->refuse_for = s->refuse_for;
     c->has_model = s->has_model;

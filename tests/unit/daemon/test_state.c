@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What is known of exports, in files: there and back, damaged, shared, on full disks.
+#include "state_file.h"
 #include "state_keeper.h"
 #include "state_text.h"
 
 #include <criterion/criterion.h>
 #include <criterion/new/assert.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -255,4 +258,60 @@ Test(state_files, a_directory_that_cannot_be_written_is_told_and_survived)
     cr_assert(state_counts().unsaved == 1);
     export_close(e, false);
     registry_free(r);
+}
+
+static void
+put_as(const struct export_state *s)
+{
+    char name[STATE_NAME_MAX], *text = state_text(s, 1);
+    state_name(name, s->address, s->name);
+    put(name, text);
+    free(text);
+}
+
+// A pin beside nonsense is still an order, and nonsense alone is nothing that was restored.
+Test(state_files, well_formed_nonsense_is_dropped_and_counted)
+{
+    struct export_state senseless = known;
+    struct registry *r = registry_new("", 1);
+    senseless.classes[0].model.ratio = -1;
+    put_as(&senseless);
+    senseless.name = (struct bytes){(const uint8_t *)"other", 5};
+    senseless.pin = ZERO_UNKNOWN;
+    put_as(&senseless);
+    state_restore(r, dir, NOW);
+    cr_assert(state_counts().dropped == 2 && state_counts().damaged == 0);
+    cr_assert(state_counts().restored == 1);
+    struct export *e = open_known(r);
+    cr_assert(export_pin(e) == ZERO_SLOW);
+    export_close(e, false);
+    registry_free(r);
+}
+
+Test(state_files, what_somebody_is_writing_is_no_orphan)
+{
+    struct registry *r = registry_new("", 1);
+    put("verdict-1.json.aBcDeF", "{");
+    put("verdict-2.json.aBcDeF", "{");
+    put("verdict-3.json.damaged", "{");
+    int fd = open(path_of("verdict-1.json.aBcDeF"), O_RDONLY);
+    cr_assert(fd >= 0 && flock(fd, LOCK_EX) == 0);
+    state_restore(r, dir, NOW);
+    cr_assert(is_there("verdict-1.json.aBcDeF") && is_there("verdict-3.json.damaged"));
+    cr_assert_not(is_there("verdict-2.json.aBcDeF"));
+    close(fd);
+    registry_free(r);
+}
+
+Test(state_files, a_file_is_replaced_whole_or_not_at_all)
+{
+    put("verdict-1.json", "old");
+    cr_assert(mkdir(path_of("verdict-2.json"), 0700) == 0);
+    cr_assert(state_file_replace(dir, "verdict-1.json", "new"));
+    cr_assert_not(state_file_replace(dir, "verdict-2.json", "new"));
+    char command[200];
+    snprintf(command, sizeof command, "test \"$(cat %s/verdict-1.json)\" = new", dir);
+    cr_assert(system(command) == 0);
+    snprintf(command, sizeof command, "test \"$(ls %s | wc -l)\" = 2", dir);
+    cr_assert(system(command) == 0, "something is left beside them");
 }

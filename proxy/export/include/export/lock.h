@@ -24,6 +24,8 @@ bool lock_alone(const struct export_lock *l);
 // Takes it shared (also: from alone back to shared), without waiting; false if another process is
 // probing just now.
 bool lock_shared(const struct export_lock *l);
+// The file has been removed or replaced since: processes that start now lock another one.
+bool lock_is_lost(const struct export_lock *l);
 void lock_close(struct export_lock *l);
 
 #endif

@@ -27,6 +27,8 @@ struct export;
 // NULL: out of memory.
 struct registry *registry_new(const char *state_dir, unsigned workers);
 void registry_free(struct registry *r);
+// That locks cannot be had, for this errno, has been told: until it changes it is not told again.
+void registry_lock_told(struct registry *r, int error);
 unsigned registry_workers(const struct registry *r);
 
 // Identity of an export: where it is and what it is called there.

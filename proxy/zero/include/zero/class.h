@@ -166,8 +166,10 @@ struct zero_saved {
 };
 // False: there is nothing worth saving.
 bool zero_class_save(struct zero_class *c, nstime now, struct zero_saved *out);
+// Could it have been saved? A file can hold anything.
+bool zero_saved_is_sensible(const struct zero_saved *s);
 // Into a class that has just begun; it was saved `ago`. False, and nothing is taken: it makes no
-// sense (a file can hold anything).
+// sense.
 bool zero_class_restore(struct zero_class *c, const struct zero_saved *s, nstime ago, nstime now);
 
 // For people: one row for each thing known. Fills at most `max` rows, returns how many.
