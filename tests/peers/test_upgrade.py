@@ -210,7 +210,7 @@ def test_a_broken_binary(service, servers, raw, program, why):
     s.replace(program)
     reply = s.ask("upgrade")
     assert why in reply.get("error", ""), reply
-    assert why in s.proxy.lines("error")[-1]
+    wait_until(lambda: any(why in line for line in s.proxy.lines("error")), 20, "the log says it, too")
     for one in (c, raw(s.proxy.address)):
         if one is not c:
             one.start()
