@@ -125,11 +125,17 @@ static void
 check_state_dir(struct registry *r, const char *path)
 {
     struct stat st;
-    if (!*path || (access(path, R_OK | W_OK | X_OK) == 0 && can_lock(path)))
+    int error = 0;
+    if (!*path)
         return;
-    int error = errno;
-    registry_lock_told(r, error);
-    if (stat(path, &st) == 0) // else it has been said that it cannot be made
+    if (!can_lock(path)) {
+        error = errno;
+        registry_lock_told(r, error);
+    } else if (access(path, R_OK | W_OK | X_OK) < 0) {
+        error = errno;
+    }
+    // Else it has been said that it cannot be made.
+    if (error && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
         log_warn(
             "state-dir %s: cannot be used: %s; nothing will be measured from inside a request, "
             "and no verdict outlives this process: %s",
