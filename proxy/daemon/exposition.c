@@ -2,18 +2,22 @@
 #include "exposition.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static void
 put_label(FILE *f, const char *name, const char *value)
 {
-    fprintf(f, "%s=\"", name);
-    for (; *value; value++) {
+    fputs(name, f);
+    fputs("=\"", f);
+    while (*value) {
+        size_t plain = strcspn(value, "\n\"\\");
+        fwrite(value, 1, plain, f);
+        value += plain;
         if (*value == '\n')
             fputs("\\n", f);
-        else if (*value == '"' || *value == '\\')
+        else if (*value)
             fprintf(f, "\\%c", *value);
-        else
-            fputc(*value, f);
+        value += *value != '\0';
     }
     fputc('"', f);
 }

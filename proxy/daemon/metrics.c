@@ -40,8 +40,7 @@ struct metrics {
     json_t *snapshot;  // the last one; NULL: it failed
 
     // The HTTP thread's.
-    char *text;
-    size_t len;
+    struct MHD_Response *page; // of the last picture, for all who ask; NULL: none
     nstime made;
 };
 
@@ -100,42 +99,56 @@ await_snapshot(struct metrics *m)
     return snapshot;
 }
 
+static void
+drop_page(struct metrics *m)
+{
+    if (m->page)
+        MHD_destroy_response(m->page); // once those who read it have done so
+    m->page = NULL;
+}
+
+static struct MHD_Response *
+page_of(const json_t *snapshot)
+{
+    size_t len;
+    char *text = prometheus_text(snapshot, &len);
+    struct MHD_Response *r =
+        text ? MHD_create_response_from_buffer(len, text, MHD_RESPMEM_MUST_FREE) : NULL;
+    if (r)
+        MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, PROMETHEUS_CONTENT_TYPE);
+    else
+        free(text);
+    return r;
+}
+
 static bool
 refresh(struct metrics *m)
 {
     nstime now = clock_now();
-    if (m->text && now - m->made < FRESH)
+    if (m->page && now - m->made < FRESH)
         return true;
     json_t *snapshot = await_snapshot(m);
-    free(m->text);
-    m->text = snapshot ? prometheus_text(snapshot, &m->len) : NULL;
+    drop_page(m);
+    m->page = snapshot ? page_of(snapshot) : NULL;
     m->made = now;
     json_decref(snapshot);
-    return m->text;
-}
-
-static enum MHD_Result
-answer(struct MHD_Connection *c, unsigned status, const char *type, const char *header,
-       const char *value, const char *text, size_t len)
-{
-    // Copied: the connection may take its time.
-    struct MHD_Response *r =
-        MHD_create_response_from_buffer(len, (void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY);
-    if (!r)
-        return MHD_NO;
-    MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, type);
-    if (header)
-        MHD_add_response_header(r, header, value);
-    enum MHD_Result queued = MHD_queue_response(c, status, r);
-    MHD_destroy_response(r);
-    return queued;
+    return m->page;
 }
 
 static enum MHD_Result
 say(struct MHD_Connection *c, unsigned status, const char *header, const char *value,
     const char *text)
 {
-    return answer(c, status, "text/plain; charset=utf-8", header, value, text, strlen(text));
+    struct MHD_Response *r = MHD_create_response_from_buffer(strlen(text), (void *)(uintptr_t)text,
+                                                             MHD_RESPMEM_PERSISTENT);
+    if (!r)
+        return MHD_NO;
+    MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, "text/plain; charset=utf-8");
+    if (header)
+        MHD_add_response_header(r, header, value);
+    enum MHD_Result queued = MHD_queue_response(c, status, r);
+    MHD_destroy_response(r);
+    return queued;
 }
 
 static enum MHD_Result
@@ -162,7 +175,7 @@ requested(void *ctx, struct MHD_Connection *c, const char *url, const char *meth
     if (!refresh(m))
         return say(c, MHD_HTTP_SERVICE_UNAVAILABLE, MHD_HTTP_HEADER_RETRY_AFTER, "5",
                    "no statistics: a worker thread does not answer, or memory is out\n");
-    return answer(c, MHD_HTTP_OK, PROMETHEUS_CONTENT_TYPE, NULL, NULL, m->text, m->len);
+    return MHD_queue_response(c, MHD_HTTP_OK, m->page);
 }
 
 __attribute__((format(printf, 2, 0))) static void
@@ -302,7 +315,7 @@ metrics_free(struct metrics *m)
     if (!m)
         return;
     json_decref(m->snapshot);
-    free(m->text);
+    drop_page(m);
     pthread_cond_destroy(&m->news);
     pthread_mutex_destroy(&m->mutex);
     free(m);

@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -242,6 +243,7 @@ prometheus_text(const json_t *snapshot, size_t *len)
         json_decref(exports);
         return NULL;
     }
+    (void)__fsetlocking(f, FSETLOCKING_BYCALLER); // nobody else has it
     put_process(f, snapshot);
     put_endings(f, snapshot);
     put_list(f, json_object_get(snapshot, "listeners"), of_listener, by_listener,
