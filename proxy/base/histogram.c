@@ -116,7 +116,7 @@ histogram_quantile(const struct histogram *h, double q)
     if (rank >= h->count)
         return h->max;
     uint64_t seen = 0;
-    for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
+    for (unsigned i = h->first; i <= h->last; i++) {
         seen += h->buckets[i];
         if (seen > rank) {
             nstime v = bucket_middle(i);
@@ -130,7 +130,7 @@ uint64_t
 histogram_count_to(const struct histogram *h, nstime value)
 {
     uint64_t count = 0;
-    for (unsigned i = 0; i < HISTOGRAM_BUCKETS && bucket_middle(i) <= value; i++)
+    for (unsigned i = h->first; i <= h->last && bucket_middle(i) <= value; i++)
         count += h->buckets[i];
     return count;
 }
