@@ -50,9 +50,8 @@ def expected(prefix, units, sysusers, tmpfiles):
     wanted |= {f"{prefix}/share/man/{page}" for page in pages()}
     wanted |= {f"{doc}/{name}" for name in documents()} | {f"{doc}/LICENSE"}
     wanted.add(f"{doc}/examples/nbdzero.conf")
-    if os.path.isdir(os.path.join(paths.TREE, "conf/bash-completion")):
-        wanted |= {f"{prefix}/share/bash-completion/completions/{name}"
-                   for name in names("conf/bash-completion")}
+    wanted |= {f"{prefix}/share/bash-completion/completions/{name}"
+               for name in names("conf/bash-completion")}
     for path in unit_files():
         folder = units if path.endswith(UNIT_FILES) else \
             sysusers if "sysusers" in path else tmpfiles if "tmpfiles" in path else None
