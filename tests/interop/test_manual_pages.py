@@ -50,7 +50,8 @@ def test_formatters_find_no_fault(page):
 @pytest.mark.parametrize("page", PAGES)
 def test_no_page_refers_to_what_is_not_there(page):
     text = source(page)
-    assert "not yet supported" not in text.lower()
+    if page[:-2] in PROGRAMS:  # values of keys are refused by name; commands are there or are not
+        assert "not yet supported" not in " ".join(text.lower().split())
     for name, section in re.findall(r"L<(nbdzero[a-z.-]*)\((\d)\)>", text):
         assert f"{name}.{section}" in PAGES, f"a link to {name}({section}), which is no page"
 
