@@ -65,20 +65,24 @@ picture(struct collection *k)
             reports[i] = k->parts[i].report;
         for (unsigned i = 0; i < c->listeners->n; i++)
             addresses[i] = c->listeners->list[i]->address;
-        json = snapshot_json(&(struct snapshot){.unix_now = time(NULL),
-                                                .ring_now = now,
-                                                .started = c->started,
-                                                .threads = c->workers->serving,
-                                                .max_connections = c->listeners->admission.max_connections,
-                                                .settings = c->listeners->settings,
-                                                .addresses = addresses,
-                                                .reports = reports,
-                                                .n_reports = k->n,
-                                                .exports = exports.list,
-                                                .n_exports = exports.n,
-                                                .memory = ring_memory(c->ring),
-                                                .resident = memory_resident(),
-                                                .log = log_losses()});
+        json = snapshot_json(
+            &(struct snapshot){.unix_now = time(NULL),
+                               .ring_now = now,
+                               .started = c->started,
+                               .threads = c->workers->serving,
+                               .max_connections = c->listeners->admission.max_connections,
+                               .settings = c->listeners->settings,
+                               .addresses = addresses,
+                               .reports = reports,
+                               .n_reports = k->n,
+                               .exports = exports.list,
+                               .n_exports = exports.n,
+                               .memory = ring_memory(c->ring),
+                               .resident = memory_resident(),
+                               .log = log_losses(),
+                               .control = c->control,
+                               .state = state_counts(),
+                               .state_dropped = registry_dropped(c->registry)});
     }
     free(exports.list);
     free(reports);

@@ -23,6 +23,7 @@ struct collector {
     struct workers *workers;
     struct listeners *listeners;
     struct registry *registry;
+    const struct control_counts *control;
     nstime started;
     struct snapshot_waiter *waiting;
     struct collection *current;

@@ -8,6 +8,8 @@
 #include "config_keys.h"
 #include "faults.h"
 
+#define CONFIG_BYTES_MAX (1u << 20) // a longer file is no configuration
+
 struct config_value {
     unsigned line;   // 0: not given, and so the default
     char *text;      // NULL for keys that the section cannot have

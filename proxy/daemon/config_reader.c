@@ -16,7 +16,6 @@
 #include <string.h>
 
 #define LINE_BYTES 199 // INI_MAX_LINE, less one for the terminator
-#define FILE_BYTES (1u << 20)
 
 struct reader {
     const char *at, *end;
@@ -155,12 +154,12 @@ config_document_read(struct config_document *doc, const char *path, struct fault
         fault_at(faults, 0, "cannot be read: %s", strerror(errno));
         return;
     }
-    char *text = need_zeroed(FILE_BYTES + 1, 1);
-    size_t len = fread(text, 1, FILE_BYTES + 1, f);
+    char *text = need_zeroed(CONFIG_BYTES_MAX + 1, 1);
+    size_t len = fread(text, 1, CONFIG_BYTES_MAX + 1, f);
     if (ferror(f))
         fault_at(faults, 0, "cannot be read: %s", strerror(errno));
-    else if (len > FILE_BYTES)
-        fault_at(faults, 0, "longer than %u bytes: this is no configuration", FILE_BYTES);
+    else if (len > CONFIG_BYTES_MAX)
+        fault_at(faults, 0, "longer than %u bytes: this is no configuration", CONFIG_BYTES_MAX);
     else
         config_document_parse(doc, text, len, faults);
     free(text);

@@ -177,13 +177,35 @@ policy_of(const struct settings *s, const struct upstream_settings *u, struct by
     return &u->policy;
 }
 
+static bool
+names_it(const struct settings *s, const struct upstream_settings *u, struct bytes name)
+{
+    bool names = u->uri.export_len && bytes_equal(export_of_uri(u), name);
+    for (unsigned i = 0; i < s->n_exports; i++)
+        names |= s->exports[i].upstream == u && bytes_equal(s->exports[i].upstream_name, name);
+    return names;
+}
+
+// Of several names of one place the one that the configuration has for this export.
+static const struct upstream_settings *
+upstream_of(const struct settings *s, struct bytes address, struct bytes name)
+{
+    for (unsigned i = 0; i < s->n_upstreams; i++) {
+        char place[ROUTE_PLACE_TEXT];
+        const struct upstream_settings *u = &s->upstreams[i];
+        if (bytes_equal(bytes_str(route_place(&u->uri, place)), address) && names_it(s, u, name))
+            return u;
+    }
+    return upstream_at(s, address, NULL);
+}
+
 static void
 tell_pin(void *ctx, const struct export_known *k)
 {
     struct telling *t = ctx;
     if (k->upstream || k->pin == ZERO_UNKNOWN)
         return;
-    const struct upstream_settings *u = upstream_at(t->settings, k->address, NULL);
+    const struct upstream_settings *u = upstream_of(t->settings, k->address, k->name);
     if (!u)
         return;
     struct export_description d = {

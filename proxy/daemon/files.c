@@ -79,7 +79,7 @@ make_parent(const char *path, mode_t mode)
 }
 
 unsigned
-allowed_connections(unsigned wanted, unsigned threads, unsigned listeners)
+allowed_connections(unsigned wanted, unsigned threads, unsigned listeners, struct faults *f)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
@@ -99,9 +99,15 @@ allowed_connections(unsigned wanted, unsigned threads, unsigned listeners)
         return wanted;
     if (allowed == 0)
         allowed = 1;
-    log_warn("max-connections lowered from %u to %" PRIu64 ": this process may open %" PRIu64
+    char why[160];
+    snprintf(why, sizeof why,
+             "max-connections lowered from %u to %" PRIu64 ": this process may open %" PRIu64
              " files; raise LimitNOFILE (systemd) or ulimit -n",
              wanted, allowed, (uint64_t)limit.rlim_cur);
+    if (f)
+        warning_at(f, 0, "%s", why);
+    else
+        log_warn("%s", why);
     return (unsigned)allowed;
 }
 

@@ -3,6 +3,8 @@
 #ifndef DAEMON_FILES_H
 #define DAEMON_FILES_H
 
+#include "faults.h"
+
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -15,8 +17,9 @@ bool make_directories(const char *path, mode_t mode);
 bool make_parent(const char *path, mode_t mode);
 
 // Raises the soft limit on open files to the hard one, and says how many connections these allow,
-// at most `wanted`.
-unsigned allowed_connections(unsigned wanted, unsigned threads, unsigned listeners);
+// at most `wanted`. That it is fewer is a warning: in `f`, or where that is NULL in the log.
+unsigned allowed_connections(unsigned wanted, unsigned threads, unsigned listeners,
+                             struct faults *f);
 
 // A Unix socket's file, so that who ends unlinks his own only.
 struct socket_file {

@@ -137,11 +137,11 @@ close_one(struct listener *one)
 }
 
 static void
-give_mode(const struct listener *one, unsigned mode)
+give_mode(const struct listener *one, unsigned mode, struct faults *faults)
 {
     if (*one->file.path && chmod(one->file.path, mode) < 0)
-        log_error("[listen %s]: cannot give %s the mode %04o: %s", one->settings->name,
-                  one->file.path, mode, strerror(errno));
+        alarm_at(faults, 0, "[listen %s]: cannot give %s the mode %04o: %s", one->settings->name,
+                 one->file.path, mode, strerror(errno));
 }
 
 static void
@@ -236,14 +236,14 @@ listeners_hand(const struct listeners *l, struct handed *to)
 }
 
 void
-listeners_own(struct listeners *l, bool own)
+listeners_own(struct listeners *l, bool own, struct faults *faults)
 {
     for (unsigned i = 0; i < l->n; i++) {
         struct listener *one = l->list[i];
         if (one->kept)
             continue;
         if (own && one->elsewhere)
-            give_mode(one, one->settings->socket_mode);
+            give_mode(one, one->settings->socket_mode, faults);
         one->elsewhere = !own;
     }
 }
@@ -317,7 +317,7 @@ gather(struct listeners *l, const struct settings *next, const struct listener_s
 }
 
 bool
-listeners_change(struct listeners *l, const struct config *config,
+listeners_change(struct listeners *l, const struct config *config, struct faults *faults,
                  const struct listener_settings **failed, char *err, size_t errlen)
 {
     struct settings *next = config->settings;
@@ -333,7 +333,7 @@ listeners_change(struct listeners *l, const struct config *config,
     }
     for (unsigned i = 0; i < n; i++) {
         if (list[i]->settings->socket_mode != next->listeners[i].socket_mode)
-            give_mode(list[i], next->listeners[i].socket_mode);
+            give_mode(list[i], next->listeners[i].socket_mode, faults);
         list[i]->settings = &next->listeners[i];
         if (!list[i]->accepting)
             start_one(list[i]);

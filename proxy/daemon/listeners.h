@@ -54,8 +54,8 @@ void listeners_start(struct listeners *l, struct workers *workers);
 // Other settings for new connections, and perhaps other sockets: one whose address is still wanted
 // goes on, whatever its section is called now; others are closed, new ones are opened. All or
 // nothing: false, with one line in err and whose it is in `failed`, if one cannot be had. Running
-// connections keep what they have.
-bool listeners_change(struct listeners *l, const struct config *config,
+// connections keep what they have. A file whose mode cannot be changed is an alarm in `faults`.
+bool listeners_change(struct listeners *l, const struct config *config, struct faults *faults,
                       const struct listener_settings **failed, char *err, size_t errlen);
 
 // An upgrade. Between these two nothing is accepted, and nobody who connects notices: connections
@@ -65,8 +65,9 @@ void listeners_resume(struct listeners *l);
 // What the successor gets. Not a Unix socket whose file is gone: nobody can connect to that.
 void listeners_hand(const struct listeners *l, struct handed *to);
 // Whether the sockets that this process had from another one, or has handed to one, are its own
-// now: who owns them removes their files.
-void listeners_own(struct listeners *l, bool own);
+// now: who owns them removes their files. Where one is taken over a mode that cannot be given is an
+// alarm in `faults`.
+void listeners_own(struct listeners *l, bool own, struct faults *faults);
 
 // Accepts nothing more, closes the sockets, unlinks their files. May be called twice.
 void listeners_close(struct listeners *l);

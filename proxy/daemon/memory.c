@@ -3,10 +3,35 @@
 
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+static _Atomic(void *) reserve;
+
+bool
+memory_reserve(size_t bytes)
+{
+    void *p = malloc(bytes);
+    atomic_store(&reserve, p);
+    return p;
+}
+
+static bool
+use_reserve(void)
+{
+    void *p = atomic_exchange(&reserve, NULL);
+    free(p);
+    return p;
+}
+
+void
+memory_release(void)
+{
+    (void)use_reserve();
+}
 
 static void *
 or_die(void *p)
@@ -20,29 +45,44 @@ or_die(void *p)
 void *
 need_zeroed(size_t n, size_t size)
 {
-    return or_die(calloc(n ? n : 1, size));
+    void *p;
+    do
+        p = calloc(n ? n : 1, size);
+    while (!p && use_reserve());
+    return or_die(p);
 }
 
 void *
 need_array(void *old, size_t n, size_t size)
 {
-    return or_die(reallocarray(old, n ? n : 1, size));
+    void *p;
+    do
+        p = reallocarray(old, n ? n : 1, size);
+    while (!p && use_reserve());
+    return or_die(p);
 }
 
 char *
 need_copy(const char *text)
 {
-    return or_die(strdup(text));
+    char *p;
+    do
+        p = strdup(text);
+    while (!p && use_reserve());
+    return or_die(p);
 }
 
 char *
 need_text(const char *fmt, ...)
 {
     char *text;
-    va_list ap;
-    va_start(ap, fmt);
-    int n = vasprintf(&text, fmt, ap);
-    va_end(ap);
+    int n;
+    do {
+        va_list ap;
+        va_start(ap, fmt);
+        n = vasprintf(&text, fmt, ap);
+        va_end(ap);
+    } while (n < 0 && use_reserve());
     return or_die(n < 0 ? NULL : text);
 }
 

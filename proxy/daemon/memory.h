@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Memory for what the configuration asks for, at start and by a reload, where there is nothing
 // better to do without it than to say so and stop. Nothing that a client or an upstream can cause
-// is allocated here.
+// is allocated here. A process that serves must not stop for a reload: that sets memory aside
+// before it begins, or does not begin.
 #ifndef DAEMON_MEMORY_H
 #define DAEMON_MEMORY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 // Zeroed; never NULL. The caller's to free().
@@ -17,5 +19,9 @@ char *need_text(const char *fmt, ...)
 
 // Bytes of this process that are in memory; 0 where the kernel does not say.
 size_t memory_resident(void);
+// Sets so many bytes aside: where there is no more memory these are used up first. False: they
+// cannot be had. Not twice without memory_release() in between.
+bool memory_reserve(size_t bytes);
+void memory_release(void);
 
 #endif

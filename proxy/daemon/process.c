@@ -76,9 +76,11 @@ static bool
 drain(void *process, const char *who)
 {
     struct process *p = process;
+    char why[128];
     if (p->ends_asked)
         return false;
-    process_ends(p, who);
+    snprintf(why, sizeof why, "control socket, %s", who);
+    process_ends(p, why);
     return true;
 }
 
@@ -241,13 +243,15 @@ start(struct process *p, char *err, size_t errlen)
     if (!p->ring || !inherited_good(err, errlen))
         return false;
     process_upgradable(p);
-    unsigned most = allowed_connections(c->max_connections, threads, c->settings->n_listeners);
+    unsigned most =
+        allowed_connections(c->max_connections, threads, c->settings->n_listeners, NULL);
     if (!start_workers(p, threads, err, errlen))
         return false;
     p->collector = (struct collector){.ring = p->ring,
                                       .workers = p->workers,
                                       .listeners = p->listeners,
                                       .registry = p->registry,
+                                      .control = &p->control_counts,
                                       .started = ring_clock(p->ring)};
     p->reload.listeners = p->listeners;
     p->reload.workers = p->workers;

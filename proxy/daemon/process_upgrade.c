@@ -71,7 +71,7 @@ leave(struct upgrade *u, pid_t successor)
     nstime now = ring_clock(p->ring), most = p->reload.config->upgrade_timeout;
     watchdog_stop(p->watchdog);
     notify_successor(&p->notifier, successor);
-    listeners_own(p->listeners, false);
+    listeners_own(p->listeners, false, NULL);
     listeners_close(p->listeners);
     control_leave(p->reload.control);
     metrics_leave(p->metrics);
@@ -96,7 +96,7 @@ void
 process_own_sockets(struct process *p)
 {
     struct faults f = {0};
-    listeners_own(p->listeners, true);
+    listeners_own(p->listeners, true, &f);
     control_own(p->reload.control);
     control_change(p->reload.control, p->reload.config, &f);
     faults_log(&f, p->reload.options->config);

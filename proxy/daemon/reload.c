@@ -8,6 +8,7 @@
 #include "config_changes.h"
 #include "control.h"
 #include "files.h"
+#include "memory.h"
 #include "snapshot.h"
 
 #include <base/log.h>
@@ -16,8 +17,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define CAUSE 800
+
+#define RESERVE        ((size_t)16 << 20)
+#define RESERVE_A_BYTE 512u // a section of ten bytes has a value for every key
 
 // Replies ---------------------------------------------------------------------------------
 
@@ -71,7 +76,7 @@ change_listeners(struct reload *r, const struct config *next, struct faults *f)
 {
     char err[CAUSE];
     const struct listener_settings *failed = NULL;
-    if (listeners_change(r->listeners, next, &failed, err, sizeof err))
+    if (listeners_change(r->listeners, next, f, &failed, err, sizeof err))
         return true;
     const struct config_section *s =
         config_section_find(&next->document, SECTION_LISTEN, failed->name);
@@ -130,7 +135,7 @@ apply(struct reload *r, struct config *next, struct faults *f)
     int log_level = change_log_level(r, next, f);
     config_changes(&r->config->document, &next->document, f, note_change, changes);
     unsigned most =
-        allowed_connections(next->max_connections, r->threads, next->settings->n_listeners);
+        allowed_connections(next->max_connections, r->threads, next->settings->n_listeners, f);
     listeners_limit(r->listeners, most, next->max_per_client);
     control_change(r->control, next, f);
     begin_upstreams(r->config, next);
@@ -150,12 +155,33 @@ apply(struct reload *r, struct config *next, struct faults *f)
                      lines_of(f, file, true));
 }
 
+// More than the sections of a file of that length become: a process that serves must not end for
+// want of memory in the midst of a reload.
+static size_t
+memory_wanted(const char *file)
+{
+    struct stat st;
+    size_t len = stat(file, &st) == 0 && st.st_size < CONFIG_BYTES_MAX ? (size_t)st.st_size
+                                                                       : CONFIG_BYTES_MAX;
+    return RESERVE + len * RESERVE_A_BYTE;
+}
+
+static struct config *
+read_file(const struct reload *r, struct faults *f)
+{
+    const char *file = r->options->config;
+    if (memory_reserve(memory_wanted(file)))
+        return config_reload(file, r->config, f);
+    fault_at(f, 0, "out of memory: it has not been read");
+    return NULL;
+}
+
 static json_t *
 read_anew(struct reload *r)
 {
     struct faults f = {0};
     notify_reloading(r->notifier);
-    struct config *next = config_reload(r->options->config, r->config, &f);
+    struct config *next = read_file(r, &f);
     json_t *reply;
     bool good = next && open_metrics(r, next, &f) && change_listeners(r, next, &f);
     if (good) {
@@ -166,6 +192,7 @@ read_anew(struct reload *r)
         reply = refuse(r, &f);
     }
     faults_clear(&f);
+    memory_release();
     notify_reloaded(r->notifier, !good);
     return reply;
 }

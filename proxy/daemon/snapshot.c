@@ -121,14 +121,14 @@ json_t *
 snapshot_json(const struct snapshot *s)
 {
     return json_pack(
-        "{s:s, s:i, s:I, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:I, s:I}, s:{s:I, s:I}, s:I}",
+        "{s:s, s:i, s:I, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:I, s:I}, s:o, s:I, s:o, s:o}",
         "version", NBDZERO_VERSION, "pid", (int)getpid(), "uptime_s",
         (json_int_t)((s->ring_now - s->started) / NS_PER_SEC), "threads", (int)s->threads,
         "max_connections", (int)s->max_connections, "listeners", listeners_json(s), "upstreams",
         snapshot_upstreams_json(s), "certificates", snapshot_certificates_json(s), "connections",
         connections_json(s), "exports", snapshot_exports_json(s), "endings", endings_json(s),
         "memory", "buffers", (json_int_t)memory(s), "rss", (json_int_t)s->resident, "log",
-        "lines_dropped", (json_int_t)s->log.dropped, "lines_suppressed",
-        (json_int_t)s->log.suppressed, "started",
-        (json_int_t)(s->unix_now - (int64_t)((s->ring_now - s->started) / NS_PER_SEC)));
+        snapshot_log_json(s), "started",
+        (json_int_t)(s->unix_now - (int64_t)((s->ring_now - s->started) / NS_PER_SEC)), "state",
+        snapshot_state_json(s), "control", snapshot_control_json(s));
 }

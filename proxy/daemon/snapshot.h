@@ -4,7 +4,9 @@
 #ifndef DAEMON_SNAPSHOT_H
 #define DAEMON_SNAPSHOT_H
 
+#include "control_counts.h"
 #include "log.h"
+#include "state_keeper.h"
 
 #include <export/registry.h>
 #include <jansson.h>
@@ -24,6 +26,9 @@ struct snapshot {
     size_t memory;   // buffers of the main ring; the workers report theirs
     size_t resident; // bytes of the process
     struct log_losses log;
+    const struct control_counts *control;
+    struct state_counts state;
+    unsigned state_dropped; // exports of which what was restored has been dropped
 };
 
 // A new reference; NULL: out of memory.
@@ -39,6 +44,11 @@ json_t *counts_commands_json(const struct export_counters *c);
 // upstreams[] and certificates[] (snapshot_peers.c).
 json_t *snapshot_upstreams_json(const struct snapshot *s);
 json_t *snapshot_certificates_json(const struct snapshot *s);
+
+// state, log and control (snapshot_self.c).
+json_t *snapshot_state_json(const struct snapshot *s);
+json_t *snapshot_log_json(const struct snapshot *s);
+json_t *snapshot_control_json(const struct snapshot *s);
 
 // A string for JSON from any bytes: escaped where it is no UTF-8.
 json_t *snapshot_text(const char *text);

@@ -40,10 +40,10 @@ append(json_t *list, const struct tls_context *c, const char *kind, const char *
     if (!*r.file && !*r.warning)
         return true;
     snprintf(owner, sizeof owner, "%s %s", kind, name);
-    json_t *one = json_pack("{s:o, s:o, s:o, s:s?}", "owner", snapshot_text(owner), "file",
+    json_t *one = json_pack("{s:o, s:o, s:o, s:o}", "owner", snapshot_text(owner), "file",
                             snapshot_text(r.file), "not_after",
                             r.not_after ? json_integer((json_int_t)r.not_after) : json_null(),
-                            "warning", *r.warning ? r.warning : NULL);
+                            "warning", *r.warning ? snapshot_text(r.warning) : json_null());
     return json_array_append_new(list, one) == 0;
 }
 

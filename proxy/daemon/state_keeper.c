@@ -22,6 +22,8 @@
 
 static struct {
     atomic_uint restored, damaged, dropped, unsaved;
+    atomic_ullong failures;
+    atomic_int error; // errno
 } counts;
 
 struct state_counts
@@ -30,7 +32,9 @@ state_counts(void)
     return (struct state_counts){.restored = atomic_load(&counts.restored),
                                  .damaged = atomic_load(&counts.damaged),
                                  .dropped = atomic_load(&counts.dropped),
-                                 .unsaved = atomic_load(&counts.unsaved)};
+                                 .unsaved = atomic_load(&counts.unsaved),
+                                 .failures = atomic_load(&counts.failures),
+                                 .error = atomic_load(&counts.error)};
 }
 
 // Back ------------------------------------------------------------------------------------
@@ -101,8 +105,10 @@ take(struct registry *r, const struct export_state *s, const char *path, const c
         return;
     if (registry_restore(r, s, ago, now))
         atomic_fetch_add(&counts.restored, 1);
-    else
+    else {
         log_warn("state-dir: %s/%s is not used: out of memory", path, name);
+        atomic_fetch_add(&counts.dropped, 1);
+    }
 }
 
 static void
@@ -115,6 +121,7 @@ restore_one(struct registry *r, int dir, const char *path, const char *name, nst
     char err[256], right[STATE_NAME_MAX], *text = read_file(dir, name, &len);
     if (!text) {
         log_warn("state-dir: %s/%s cannot be read: %s", path, name, strerror(errno));
+        atomic_fetch_add(&counts.dropped, 1);
         return;
     }
     if (!state_text_parse(text, len, &s, &saved, &memory, err, sizeof err)) {
@@ -138,19 +145,22 @@ void
 state_restore(struct registry *r, const char *path, nstime now)
 {
     DIR *d = *path ? opendir(path) : NULL;
-    unsigned n = 0;
+    unsigned n = 0, left = 0;
     if (!d)
         return; // that it cannot be used has been said
-    for (struct dirent *e; (e = readdir(d)) && n < FILES_MOST;) {
+    for (struct dirent *e; (e = readdir(d));) {
         state_file_orphaned(dirfd(d), e->d_name);
-        if (is_ours(e->d_name)) {
+        if (!is_ours(e->d_name))
+            continue;
+        if (n++ < FILES_MOST)
             restore_one(r, dirfd(d), path, e->d_name, now);
-            n++;
-        }
+        else
+            left++;
     }
-    if (n == FILES_MOST)
-        log_warn("state-dir: %s has more than %d files of verdicts: the rest is left alone", path,
-                 FILES_MOST);
+    if (left)
+        log_warn("state-dir: %s has more than %d files of verdicts: %u are left alone", path,
+                 FILES_MOST, left);
+    atomic_fetch_add(&counts.dropped, left);
     closedir(d);
 }
 
@@ -232,6 +242,10 @@ write_saves(struct state_keeper *k, const struct gathered *g)
         free(s);
     }
     tell(k, failed, error);
+    atomic_store(&counts.unsaved, failed);
+    atomic_fetch_add(&counts.failures, failed);
+    if (failed)
+        atomic_store(&counts.error, error);
     return failed;
 }
 
@@ -246,7 +260,6 @@ save_changes(struct state_keeper *k)
     if (!g.list && !g.lost)
         return;
     unsigned failed = write_saves(k, &g);
-    atomic_store(&counts.unsaved, failed);
     if (!failed)
         k->changes = changes;
 }

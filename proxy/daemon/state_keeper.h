@@ -25,8 +25,10 @@ void state_keeper_stop(struct state_keeper *k);
 struct state_counts {
     unsigned restored; // exports that an earlier process knew
     unsigned damaged;  // files set aside
-    unsigned dropped;  // classes of them that made no sense
+    unsigned dropped;  // classes of them that made no sense, and files not read
     unsigned unsaved;  // exports that could not be written the last time
+    uint64_t failures; // how often one could not
+    int error;         // errno, the last time; 0: that never was
 };
 struct state_counts state_counts(void);
 

@@ -65,6 +65,7 @@ struct registry {
     pthread_mutex_t mutex;
     struct restored *restored;
     atomic_ullong state_changes;
+    atomic_uint state_dropped;
     struct export *exports;
     struct permits permits;
     char *state_dir;

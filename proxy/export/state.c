@@ -61,18 +61,25 @@ age_of(const struct restored *s, nstime now)
 }
 
 // Of another size, or with other flags, it is another storage: but the administrator meant the
-// name.
-static void
+// name. False: something had to be dropped.
+static bool
 take(struct export *e, const struct restored *s, nstime now)
 {
+    bool same = s->state.size == e->size && !flags_differ(s->state.flags, e->flags), all = true;
     atomic_store(&e->pin, s->state.pin);
     e->pinned_at = s->pinned_at;
     e->changed = s->changed;
-    if (s->state.size != e->size || flags_differ(s->state.flags, e->flags))
-        return;
     for (int i = 0; i < 2; i++)
         if (s->state.known[i])
-            (void)zero_class_restore(&e->classes[i], &s->state.classes[i], age_of(s, now), now);
+            all &= same &&
+                   zero_class_restore(&e->classes[i], &s->state.classes[i], age_of(s, now), now);
+    return all;
+}
+
+unsigned
+registry_dropped(const struct registry *r)
+{
+    return atomic_load(&r->state_dropped);
 }
 
 void
@@ -82,7 +89,8 @@ state_take(struct export *e, nstime now)
         struct restored *s = *p;
         if (!bytes_equal(s->state.address, e->address) || !bytes_equal(s->state.name, e->name))
             continue;
-        take(e, s, now);
+        if (!take(e, s, now))
+            atomic_fetch_add(&e->registry->state_dropped, 1);
         *p = s->next;
         restored_free(s);
         return;

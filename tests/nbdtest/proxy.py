@@ -29,6 +29,7 @@ PROXY_KEYS = {
     "threads", "metrics-listen", "log-level", "max-connections", "max-connections-per-client",
     "handshake-timeout", "io-timeout", "keepalive", "max-in-flight", "max-in-flight-bytes",
     "drain-timeout", "upgrade-timeout", "state-dir", "user", "group",
+    "control-socket-mode", "control-socket-group",
 }
 
 
@@ -71,7 +72,7 @@ class Proxy:
         self.folder = folder
         keys = dashes(keys)
         self.state_dir = str(keys.get("state-dir", os.path.join(folder, "state")))
-        if not os.path.exists(self.state_dir):  # else it is as the test wants it
+        if self.state_dir and not os.path.exists(self.state_dir):  # else it is as the test wants it
             os.makedirs(self.state_dir)
         number = len(processes.started)
         self.control = os.path.join(folder, f"control{number}")

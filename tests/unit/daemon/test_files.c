@@ -62,15 +62,20 @@ Test(files, connections_that_the_descriptors_allow)
 {
     struct rlimit small = {.rlim_cur = 100, .rlim_max = 1000};
     cr_assert(setrlimit(RLIMIT_NOFILE, &small) == 0);
-    cr_expect_eq(allowed_connections(10, 2, 1), 10);
+    cr_expect_eq(allowed_connections(10, 2, 1, NULL), 10);
     // 1000 - 64 - 2 * 8 - 1, two each.
-    cr_expect_eq(allowed_connections(10000, 2, 1), 459);
+    cr_expect_eq(allowed_connections(10000, 2, 1, NULL), 459);
     struct rlimit now;
     getrlimit(RLIMIT_NOFILE, &now);
     cr_expect_eq(now.rlim_cur, 1000, "the soft limit is raised");
     struct rlimit tiny = {.rlim_cur = 70, .rlim_max = 70};
     cr_assert(setrlimit(RLIMIT_NOFILE, &tiny) == 0);
-    cr_expect_eq(allowed_connections(10000, 2, 1), 1);
+    struct faults f = {0};
+    cr_expect_eq(allowed_connections(10000, 2, 1, &f), 1);
+    cr_assert_eq(f.n, 1);
+    cr_expect(f.list[0].warning &&
+              strstr(f.list[0].text, "max-connections lowered from 10000 to 1"));
+    faults_clear(&f);
 }
 
 Test(files, only_the_own_socket_is_unlinked)

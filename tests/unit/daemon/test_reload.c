@@ -263,6 +263,7 @@ Test(reload, what_needs_a_restart)
 {
     static const char changed[] =
         "[proxy]\nthreads = 1\ncontrol-socket = @/other.sock\nstate-dir = @/state\n"
+        "max-connections = 3\n"
         "[listen main]\naddress = unix:@/nbd.sock\nupstream = u\n" TAIL;
     for (int i = 0; i < 2; i++) {
         json_t *j = reload(changed);

@@ -5,6 +5,7 @@
 #include "snapshot.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <session/health.h>
 #include <stdlib.h>
 #include <string.h>
@@ -134,6 +135,12 @@ take_snapshot(void)
     atomic_store(&config->settings->upstreams[0].counters->reached, 12);
     atomic_store(&config->settings->upstreams[1].counters->failed, 13);
     upstream_note(&config->settings->upstreams[1], UPSTREAM_UNREACHED);
+    static const struct control_counts control = {.conversations = 1,
+                                                  .requests = 12,
+                                                  .changes = 3,
+                                                  .denied = 4,
+                                                  .malformed = 5,
+                                                  .refused = 6};
     struct snapshot s = {.unix_now = 1700000000,
                          .ring_now = NOW,
                          .started = NOW - 600 * NS_PER_SEC,
@@ -147,7 +154,15 @@ take_snapshot(void)
                          .n_exports = 1,
                          .memory = 500,
                          .resident = 4096,
-                         .log = {.dropped = 8, .suppressed = 9}};
+                         .log = {.dropped = 8, .suppressed = 9},
+                         .control = &control,
+                         .state = {.restored = 2,
+                                   .dropped = 3,
+                                   .damaged = 4,
+                                   .unsaved = 5,
+                                   .failures = 6,
+                                   .error = ENOSPC},
+                         .state_dropped = 10};
     json = snapshot_json(&s);
     cr_assert_not_null(json);
 }
@@ -196,6 +211,28 @@ Test(snapshot, process)
     NUMBER("memory/buffers", 2500);
     NUMBER("log/lines_dropped", 8);
     NUMBER("log/lines_suppressed", 9);
+}
+
+Test(snapshot, what_it_remembers)
+{
+    TEXT("state/dir", "/var/lib/nbdzero");
+    NUMBER("state/restored", 2);
+    NUMBER("state/dropped", 13);
+    NUMBER("state/damaged", 4);
+    NUMBER("state/unsaved", 5);
+    NUMBER("state/save_failures", 6);
+    TEXT("state/error", "No space left on device");
+}
+
+Test(snapshot, what_it_is_told)
+{
+    TEXT("log/level", "info");
+    NUMBER("control/conversations", 1);
+    NUMBER("control/requests", 12);
+    NUMBER("control/changes", 3);
+    NUMBER("control/denied", 4);
+    NUMBER("control/malformed", 5);
+    NUMBER("control/refused", 6);
 }
 
 Test(snapshot, listeners)

@@ -161,12 +161,14 @@ struct export_state {
     struct zero_saved classes[2];
     nstime age; // it was true so long ago: not opened since
 };
-// Calls `each` for every export, open or restored, that has changed since that many changes, under the mutexes: copy
-// and return. `worth` false: there is nothing to save of it any more. Returns the changes so far;
-// those of exports that are closed and forgotten in between are lost.
+// Calls `each` for every export, open or restored, that has changed since that many changes, under
+// the mutexes: copy and return. `worth` false: there is nothing to save of it any more. Returns the
+// changes so far; those of exports that are closed and forgotten in between are lost.
 uint64_t registry_save(struct registry *r, uint64_t since, nstime now,
                        void (*each)(void *ctx, const struct export_state *s, bool worth),
                        void *ctx);
+// Exports of which what was restored has been dropped since: another size, other flags, nonsense.
+unsigned registry_dropped(const struct registry *r);
 // What was saved `ago`, for when that export is opened; before any thread runs. Copied. False: out
 // of memory.
 bool registry_restore(struct registry *r, const struct export_state *s, nstime ago, nstime now);
