@@ -34,7 +34,7 @@ def page_of(program):
 
 
 def test_every_program_has_a_page_and_so_have_file_and_protocol():
-    assert {page[:-2] for page in PAGES} >= {*PROGRAMS, "nbdzero.conf"}
+    assert {page[:-2] for page in PAGES} >= {*PROGRAMS, "nbdzero.conf", "nbdzero-control"}
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Asking the daemon over its control socket: one line of JSON there, one line back
-// (nbdzero.conf(5), "CONTROL PROTOCOL").
+// (nbdzero-control(7)).
 #ifndef STAT_ASK_H
 #define STAT_ASK_H
 
