@@ -112,7 +112,7 @@ def test_slow_ones_are_closed(stage):
 def test_connections_that_vanish_while_they_wait(stage):
     """The reply comes to nobody."""
     s = stage()
-    for _ in range(50):
+    for _ in range(12):  # fewer than there may be
         with Control(s.proxy.control) as c:
             c.send(request("json") + "\n")
     wait_until(lambda: s.proxy.json()["control"]["conversations"] == 1, 10, "all are gone")
