@@ -34,6 +34,7 @@ class Holds(ModelUpstream):
 def drain(proxy):
     proxy.process.popen.send_signal(signal.SIGTERM)
     wait_until(lambda: "draining" in proxy.log(), 20)
+    proxy.stat("json", check=False)  # the workers are asked for it after they were told to drain
 
 
 def ended(proxy):
