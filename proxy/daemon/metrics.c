@@ -37,7 +37,8 @@ struct metrics {
     pthread_cond_t news;
     bool asked, ending;
     unsigned pictures; // that have come; one that failed, too
-    json_t *snapshot;  // the last one; NULL: it failed
+    char *text;        // the last one, rendered, and not yet taken; NULL: it failed
+    size_t len;
 
     // The HTTP thread's.
     struct MHD_Response *page; // of the last picture, for all who ask; NULL: none
@@ -46,13 +47,17 @@ struct metrics {
 
 // The main thread's part ------------------------------------------------------------------
 
+// Rendered here: the snapshot is this thread's, and others who asked for it have it, too.
 static void
 snapshot_done(struct snapshot_waiter *w, json_t *snapshot)
 {
     struct metrics *m = (struct metrics *)((char *)w - offsetof(struct metrics, waiter));
+    size_t len = 0;
+    char *text = snapshot ? prometheus_text(snapshot, &len) : NULL;
     pthread_mutex_lock(&m->mutex);
-    json_decref(m->snapshot);
-    m->snapshot = json_incref(snapshot);
+    free(m->text);
+    m->text = text;
+    m->len = len;
     m->asked = false;
     m->pictures++;
     pthread_cond_broadcast(&m->news);
@@ -78,11 +83,13 @@ clock_now(void)
     return (nstime)t.tv_sec * NS_PER_SEC + (nstime)t.tv_nsec;
 }
 
-// Waits for a picture, asked for after this was called or just before it. NULL: none came in time.
-static json_t *
-await_snapshot(struct metrics *m)
+// Waits for a picture, asked for after this was called or just before it. The caller's to free;
+// NULL: none came in time.
+static char *
+await_text(struct metrics *m, size_t *len)
 {
     struct timespec until;
+    char *text = NULL;
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += SNAPSHOT_WITHIN_S;
     pthread_mutex_lock(&m->mutex);
@@ -94,9 +101,13 @@ await_snapshot(struct metrics *m)
     int late = 0;
     while (m->pictures == pictures && !m->ending && !late)
         late = pthread_cond_timedwait(&m->news, &m->mutex, &until);
-    json_t *snapshot = m->pictures == pictures ? NULL : json_incref(m->snapshot);
+    if (m->pictures != pictures) {
+        text = m->text;
+        *len = m->len;
+        m->text = NULL;
+    }
     pthread_mutex_unlock(&m->mutex);
-    return snapshot;
+    return text;
 }
 
 static void
@@ -107,11 +118,10 @@ drop_page(struct metrics *m)
     m->page = NULL;
 }
 
+// Takes the text over; NULL: there is none, or no memory.
 static struct MHD_Response *
-page_of(const json_t *snapshot)
+page_of(char *text, size_t len)
 {
-    size_t len;
-    char *text = prometheus_text(snapshot, &len);
     struct MHD_Response *r =
         text ? MHD_create_response_from_buffer(len, text, MHD_RESPMEM_MUST_FREE) : NULL;
     if (r)
@@ -127,11 +137,11 @@ refresh(struct metrics *m)
     nstime now = clock_now();
     if (m->page && now - m->made < FRESH)
         return true;
-    json_t *snapshot = await_snapshot(m);
+    size_t len = 0;
+    char *text = await_text(m, &len);
     drop_page(m);
-    m->page = snapshot ? page_of(snapshot) : NULL;
+    m->page = page_of(text, len);
     m->made = now;
-    json_decref(snapshot);
     return m->page;
 }
 
@@ -314,7 +324,7 @@ metrics_free(struct metrics *m)
 {
     if (!m)
         return;
-    json_decref(m->snapshot);
+    free(m->text);
     drop_page(m);
     pthread_cond_destroy(&m->news);
     pthread_mutex_destroy(&m->mutex);

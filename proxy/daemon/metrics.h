@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // metrics-listen: the snapshot over HTTP, for Prometheus. libmicrohttpd serves it on a thread of
-// its own, which asks this process's main thread for a picture; workers never hear of it. What one
+// its own, which asks this process's main thread for a page; workers never hear of it. What one
 // scraper does wrong, slowly or too often is bounded there, and I/O does not notice.
 #ifndef DAEMON_METRICS_H
 #define DAEMON_METRICS_H
