@@ -106,9 +106,8 @@ const struct config_key config_keys[CONFIG_KEYS] = {
             .type = VALUE_TEXT,
             .form = "host:port or [v6]:port",
             .initial = "",
-            .example = "127.0.0.1:9809",
             .prose = "Address of an HTTP endpoint, /metrics, for Prometheus: plain HTTP, for "
-                     "whoever can connect. Empty: none.",
+                     "whoever can connect. Empty: none. Example: 127.0.0.1:9809.",
         },
     [KEY_LOG_LEVEL] =
         {
