@@ -111,12 +111,17 @@ def test_the_locks_are_taken_away(model, start_proxy, raw, folder):
     for _ in range(2):
         assert c.call(wire.WRITE_ZEROES, *RANGE, wire.FAST_ZERO) == wire.ENOTSUP
     assert proxy.export()["probes"]["run"] == 0
-    lines = [x for x in proxy.lines("warn") if state in x]
+    lines = told(proxy, "warn", state)
     assert len(lines) == 1 and "was removed while it was in use" in lines[0] and "start all processes anew" in lines[0]
     c.disconnect()
     wait_until(lambda: proxy.active() == 0, 10, "no connection")
     assert raw_asks(proxy, raw) == wire.ENOTSUP and proxy.export()["probes"]["run"] == 1
-    assert [x for x in proxy.lines("info") if "file of locks can be used again" in x]
+    told(proxy, "info", "file of locks can be used again")
+
+
+def told(proxy, level, words):
+    """The log's thread writes when it comes to it."""
+    return wait_until(lambda: [x for x in proxy.lines(level) if words in x], 10, f"a line with {words!r}")
 
 
 def raw_asks(proxy, raw):
@@ -137,7 +142,7 @@ def test_locks_that_fail_after_the_start(model, start_proxy, raw, folder):
         assert raw_asks(proxy, raw) == wire.ENOTSUP
         wait_until(lambda: proxy.active() == 0, 10, "no connection")
     assert proxy.export()["probes"]["run"] == 0
-    lines = [x for x in proxy.lines("warn") if state in x]
+    lines = told(proxy, "warn", state)
     assert len(lines) == 1 and "the file of locks cannot be used: Is a directory" in lines[0]
 
 
