@@ -221,6 +221,7 @@ log_start(int fd, enum log_style style, const char *journal)
         log_journal_close(&the_log.journal);
         return false;
     }
+    pthread_setname_np(the_log.writer, "log");
     log_set_sink(take_line);
     return true;
 }

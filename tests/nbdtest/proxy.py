@@ -166,7 +166,24 @@ class Proxy:
         assert so_far() == expected, f"{so_far()}, not {expected}"
 
     def log(self):
+        """All that it has had to say so far: lines that a thread of its own writes have been written."""
+        end = time.monotonic() + 2
+        while self._is_writing() and time.monotonic() < end:
+            time.sleep(0.001)
         return self.process.log()
+
+    def _is_writing(self):
+        """Is the log's thread at work, or about to be?"""
+        tasks = f"/proc/{self.process.popen.pid}/task"
+        try:
+            for task in os.listdir(tasks):
+                with open(f"{tasks}/{task}/stat", encoding="utf-8") as f:
+                    _, name, rest = re.split(r"[()]", f.read(), maxsplit=2)
+                if name == "log":
+                    return rest.split()[0] != "S"
+        except (OSError, ValueError):  # it ends
+            pass
+        return False
 
     def lines(self, level):
         """The log lines of one level."""
