@@ -168,7 +168,9 @@ const struct config_key config_keys[CONFIG_KEYS] = {
             .max = 24 * NS_PER_HR,
             .zero_is_none = true,
             .prose = "A connection that makes no progress for so long inside a message that has "
-                     "begun is closed, on either side. 0: never.",
+                     "begun is closed, on either side; and one to an upstream that owes a reply "
+                     "for so long while others wait for it: behind a repair or a probe, or when "
+                     "its client has gone. 0: never.",
         },
     [KEY_KEEPALIVE] =
         {
@@ -179,8 +181,8 @@ const struct config_key config_keys[CONFIG_KEYS] = {
             .min = NS_PER_SEC,
             .max = 32767 * NS_PER_SEC, // the kernel's TCP_KEEPIDLE
             .zero_is_none = true,
-            .prose = "TCP keepalive after so much silence. An idle connection, and a reply that "
-                     "the upstream still owes, have no other deadline. 0: off.",
+            .prose = "TCP keepalive after so much silence. An idle connection, and any other reply "
+                     "that the upstream still owes, have no other deadline. 0: off.",
         },
     [KEY_MAX_IN_FLIGHT] =
         {

@@ -17,7 +17,7 @@ static json_t *
 bytes_to(const struct zero_row *row, const struct export_description *d)
 {
     uint64_t to = row->bytes_to;
-    if (to > INT64_MAX && !d->export)
+    if (to > INT64_MAX && !d->serial)
         return json_null(); // how far that is nobody has said
     if (to > INT64_MAX)
         to = d->size > row->bytes_from ? d->size : row->bytes_from;
@@ -92,7 +92,7 @@ export_json(const struct snapshot *s, const struct export_description *d,
 
 // Registry and reports mostly have the same order: looks where the last one was found first.
 static const struct export_part *
-find_part(const struct worker_report *r, const struct export *e, size_t *hint)
+find_part(const struct worker_report *r, uint64_t e, size_t *hint)
 {
     for (size_t i = 0; i < r->n_exports; i++) {
         size_t at = (*hint + i) % r->n_exports;
@@ -124,8 +124,7 @@ clear(struct export_counters *sum)
 
 // `hints`: one for each report.
 static void
-sum_of_workers(const struct snapshot *s, const struct export *e, size_t *hints,
-               struct export_counters *sum)
+sum_of_workers(const struct snapshot *s, uint64_t e, size_t *hints, struct export_counters *sum)
 {
     clear(sum);
     for (size_t i = 0; i < s->n_reports; i++) {
@@ -154,7 +153,7 @@ add(struct shown *shown, const struct snapshot *s, const struct export_descripti
     char key[sizeof d->upstream + ESCAPED_NAME + 1];
     // One whose name has bytes that are no UTF-8 is only not found again.
     (void)json_object_set_new(shown->names, key_of(d, key, sizeof key), json_true());
-    return json_array_append_new(shown->list, export_json(s, d, c, d->export)) == 0;
+    return json_array_append_new(shown->list, export_json(s, d, c, d->serial)) == 0;
 }
 
 // One that the configuration names: shown like an empty one, unless it has been seen.
@@ -195,7 +194,7 @@ add_all(struct shown *shown, const struct snapshot *s, struct export_counters *s
     size_t *hints = calloc(s->n_reports + 1, sizeof *hints);
     bool good = hints;
     for (size_t i = 0; good && i < s->n_exports; i++) {
-        sum_of_workers(s, s->exports[i].export, hints, sum);
+        sum_of_workers(s, s->exports[i].serial, hints, sum);
         good = add(shown, s, &s->exports[i], sum);
     }
     free(hints);

@@ -117,6 +117,10 @@ state_file_remedy(int error)
     case ENOTDIR:
     case EEXIST: return "state-dir must name a folder";
     case EIO: return "look after that disk";
+    case ENOLCK:
+    case ENOSYS:
+    case EOPNOTSUPP:
+    case EINVAL: return "state-dir must be on a file system that has locks, a local one";
     case ENOMEM: return "give nbdzero-proxy more memory";
     default: return "see to it, or let state-dir name another folder";
     }

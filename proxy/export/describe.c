@@ -59,7 +59,6 @@ export_rows(struct export *e, bool no_hole, nstime now, struct zero_row *rows)
 static void
 describe(struct export *e, nstime now, struct export_description *d)
 {
-    d->export = e;
     memcpy(d->upstream, e->upstream, sizeof d->upstream);
     text_escape(d->name, sizeof d->name, e->name);
     d->size = e->size;
@@ -67,6 +66,7 @@ describe(struct export *e, nstime now, struct export_description *d)
     d->advertised_flags = e->advertised_flags;
     d->policy = e->rules.policy;
     d->pin = export_pin(e);
+    d->serial = e->serial;
     d->connections = e->connections;
     memcpy(d->demotions, e->demotions, sizeof d->demotions);
     for (unsigned i = 0; i < 2; i++)

@@ -19,14 +19,18 @@ struct export
     char upstream[64];          // as the session that came last calls it: a reload may rename it
     struct bytes address, name; // owned
     uint64_t address_hash;
+    uint64_t dialled;
+    uint64_t serial; // of no other export that there ever was
     uint64_t size;
     uint16_t flags;
 
     // Written under the registry's mutex.
     atomic_uint connections;
-    uint64_t last_used;
+    uint64_t last_used;   // the registry's count of uses when it was opened last,
+    uint64_t probe_began; // and when the probe began that is under way
     struct export_lock lock;
-    bool locked; // shared, at least
+    bool locked;    // shared, at least
+    bool lingering; // upstream may still carry out what a probe has sent
 
     // Under its own mutex.
     pthread_mutex_t mutex;
@@ -35,7 +39,8 @@ struct export
     struct traffic traffic;
     unsigned traffic_new; // operations since it was last judged
     nstime pinned_at;
-    uint64_t changed; // the registry's count of changes at the last of its own
+    uint64_t changed;  // the registry's count of changes at the last of its own
+    uint64_t unpinned; // and at the last order that took something back
     bool probing, no_space;
     bool probing_inside; // a request: else in a scratch area, or elsewhere
     unsigned probing_class;
@@ -71,6 +76,7 @@ struct registry {
     char *state_dir;
     int lock_trouble; // errno of what was told last of locks; 0: all is well
     uint64_t uses;
+    uint64_t saved; // of state_changes; UINT64_MAX: nobody saves
     atomic_ullong probes;
     unsigned n_workers;
     void *workers[];
@@ -89,6 +95,8 @@ bool copy_bytes(struct bytes *to, struct bytes from);
 void free_bytes(struct bytes b);
 // All that was learnt is void. Under its mutex.
 void export_forget(struct export *e);
+// company.c. Under the registry's mutex.
+bool company_allows_probe(const struct export *e);
 // judging.c. Around whatever may take a fast verdict back, under its mutex.
 unsigned fast_verdicts(const struct export *e, bool no_hole, nstime now);
 void count_demotion(struct export *e, bool no_hole, unsigned fast_before, enum demotion by,

@@ -57,6 +57,12 @@ lock_shared(const struct export_lock *l)
 }
 
 bool
+lock_is_taken(int error)
+{
+    return error == EAGAIN || error == EACCES;
+}
+
+bool
 lock_is_lost(const struct export_lock *l)
 {
     struct stat st;

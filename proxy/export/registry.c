@@ -24,6 +24,7 @@ registry_new(const char *state_dir, unsigned workers)
     }
     pthread_mutex_init(&r->mutex, NULL);
     r->n_workers = workers;
+    r->saved = *r->state_dir ? 0 : UINT64_MAX;
     return r;
 }
 
@@ -109,6 +110,8 @@ export_new(struct registry *r, const struct export_key *key)
         return NULL;
     }
     e->address_hash = hash_bytes(HASH_BEGIN, e->address) | 1; // 0 means none
+    e->dialled = key->dialled;
+    e->serial = ++r->uses;
     e->size = key->size;
     e->flags = key->flags;
     zero_class_begin(&e->classes[0]);
@@ -116,6 +119,12 @@ export_new(struct registry *r, const struct export_key *key)
     zero_native_begin(&e->native[0]);
     zero_native_begin(&e->native[1]);
     return e;
+}
+
+uint64_t
+export_serial(const struct export *e)
+{
+    return e->serial;
 }
 
 static struct export *
@@ -134,13 +143,16 @@ forget_oldest_idle(struct registry *r)
     unsigned idle = 0;
     struct export **oldest = NULL;
     for (struct export **p = &r->exports; *p; p = &(*p)->next) {
-        if ((*p)->connections || export_pin(*p) != ZERO_UNKNOWN)
-            continue; // an administrator's word lasts
+        // An administrator's word lasts; that he took one back must be saved first.
+        if ((*p)->connections || (*p)->lingering || export_pin(*p) != ZERO_UNKNOWN)
+            continue;
         idle++;
+        if ((*p)->unpinned > r->saved)
+            continue;
         if (!oldest || (*p)->last_used < (*oldest)->last_used)
             oldest = p;
     }
-    if (idle <= IDLE_EXPORTS_KEPT)
+    if (idle <= IDLE_EXPORTS_KEPT || !oldest)
         return;
     struct export *e = *oldest;
     *oldest = e->next;
@@ -162,7 +174,8 @@ tell_of_lock(struct registry *r, int trouble)
 {
     if (trouble && trouble != r->lock_trouble)
         log_warn("state-dir %s: the file of locks cannot be used: %s; until it can nothing is "
-                 "measured from inside a request: see to its owner, its rights and the disk",
+                 "measured from inside a request: see to its owner, its rights and the disk, and "
+                 "that its file system has locks",
                  r->state_dir, strerror(trouble));
     else if (!trouble && r->lock_trouble)
         log_info("state-dir %s: the file of locks can be used again", r->state_dir);
@@ -177,13 +190,27 @@ registry_lock_told(struct registry *r, int error)
     pthread_mutex_unlock(&r->mutex);
 }
 
+// Another process that probes is waited for. Where there are no locks nothing is probed, by nobody:
+// there is nothing to wait for.
+static void
+share_lock(struct registry *r, struct export *e)
+{
+    e->locked = lock_shared(&e->lock);
+    if (e->locked || e->lock.fd < 0 || lock_is_taken(errno))
+        return;
+    tell_of_lock(r, errno);
+    lock_close(&e->lock);
+}
+
 static void
 take_lock(struct registry *r, struct export *e)
 {
     e->lock = lock_open(r->state_dir, e->address, e->name);
-    if (*r->state_dir)
-        tell_of_lock(r, e->lock.fd < 0 ? errno : 0);
-    e->locked = lock_shared(&e->lock);
+    if (*r->state_dir && e->lock.fd < 0)
+        tell_of_lock(r, errno);
+    share_lock(r, e);
+    if (e->locked)
+        tell_of_lock(r, 0);
 }
 
 // Whoever starts now would lock another file and not see us.
@@ -225,7 +252,7 @@ export_open(struct registry *r, const struct export_key *key, nstime now)
                 export_forget(e);
             pthread_mutex_unlock(&e->mutex);
         }
-        if (e->connections++ == 0)
+        if (e->connections++ == 0 && !e->lingering)
             take_lock(r, e);
         e->last_used = ++r->uses;
     }
@@ -238,10 +265,19 @@ export_may_serve(struct export *e)
 {
     pthread_mutex_lock(&e->registry->mutex);
     if (e->lock.fd >= 0 && !e->locked)
-        e->locked = lock_shared(&e->lock);
+        share_lock(e->registry, e);
     bool may = e->lock.fd < 0 || e->locked;
     pthread_mutex_unlock(&e->registry->mutex);
     return may;
+}
+
+// Nobody uses it any more. May free it.
+static void
+let_lock_go(struct registry *r, struct export *e)
+{
+    lock_close(&e->lock);
+    e->locked = false;
+    forget_oldest_idle(r);
 }
 
 void
@@ -250,14 +286,13 @@ export_close(struct export *e, bool lost)
     struct registry *r = e->registry;
     pthread_mutex_lock(&r->mutex);
     if (--e->connections == 0) {
-        lock_close(&e->lock);
-        e->locked = false;
         if (lost) {
             pthread_mutex_lock(&e->mutex);
             export_forget(e);
             pthread_mutex_unlock(&e->mutex);
         }
-        forget_oldest_idle(r);
+        if (!e->lingering)
+            let_lock_go(r, e);
     }
     pthread_mutex_unlock(&r->mutex);
 }
@@ -272,6 +307,15 @@ export_note(struct export *e, uint16_t advertised_flags, const struct zero_rules
 }
 
 // Probing ---------------------------------------------------------------------------------
+
+static bool
+is_free(struct export *e)
+{
+    pthread_mutex_lock(&e->mutex);
+    bool is = !e->probing && !e->no_space;
+    pthread_mutex_unlock(&e->mutex);
+    return is;
+}
 
 static bool
 take_turn(struct export *e, bool no_hole, nstime now)
@@ -294,13 +338,14 @@ export_probe_begins(struct export *e, bool no_hole, const struct zero_rules *r, 
     struct registry *reg = e->registry;
     bool mine = false;
     pthread_mutex_lock(&reg->mutex);
-    // Another connection's server-side cache may not see our writes unless the server says so
-    // (spec: NBD_FLAG_CAN_MULTI_CONN, bit 8).
-    bool alone = e->connections == 1 || (e->flags & (1u << 8));
-    if (alone && e->locked && !lost_lock(reg, e) && lock_alone(&e->lock)) {
+    // The lock is this process's: whoever is refused must not narrow what a probe of ours holds.
+    if (is_free(e) && company_allows_probe(e) && e->locked && !lost_lock(reg, e) &&
+        lock_alone(&e->lock)) {
         if (permit_take(&reg->permits, e->address_hash, r->probe_bytes)) {
             mine = take_turn(e, no_hole, now);
-            if (!mine)
+            if (mine)
+                e->probe_began = reg->uses;
+            else
                 permit_return(&reg->permits, e->address_hash);
         }
         if (!mine)
@@ -310,16 +355,46 @@ export_probe_begins(struct export *e, bool no_hole, const struct zero_rules *r, 
     return mine;
 }
 
+// Under the registry's mutex.
+static void
+give_turn_back(struct export *e)
+{
+    permit_return(&e->registry->permits, e->address_hash);
+    (void)lock_shared(&e->lock); // narrowing what we hold
+    pthread_mutex_lock(&e->mutex);
+    e->probing = false;
+    pthread_mutex_unlock(&e->mutex);
+}
+
+void
+export_probe_lingers(struct export *e)
+{
+    pthread_mutex_lock(&e->registry->mutex);
+    e->lingering = true;
+    pthread_mutex_unlock(&e->registry->mutex);
+}
+
+void
+export_probe_lingered(struct export *e)
+{
+    struct registry *r = e->registry;
+    pthread_mutex_lock(&r->mutex);
+    e->lingering = false;
+    give_turn_back(e);
+    if (!e->connections)
+        let_lock_go(r, e);
+    pthread_mutex_unlock(&r->mutex);
+}
+
 void
 export_probe_ends(struct export *e, bool no_hole, const struct zero_rules *r,
                   const struct zero_finding *f, bool no_space, nstime now)
 {
     struct registry *reg = e->registry;
     pthread_mutex_lock(&reg->mutex);
-    permit_return(&reg->permits, e->address_hash);
-    (void)lock_shared(&e->lock); // narrowing what we hold
+    if (!e->lingering)
+        give_turn_back(e);
     pthread_mutex_lock(&e->mutex);
-    e->probing = false;
     e->no_space |= no_space;
     unsigned fast = fast_verdicts(e, no_hole, now);
     zero_class_learn(&e->classes[no_hole], r, f, now);

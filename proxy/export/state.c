@@ -124,6 +124,7 @@ registry_save(struct registry *r, uint64_t since, nstime now,
 {
     struct export_state s;
     pthread_mutex_lock(&r->mutex);
+    r->saved = since;
     uint64_t changes = atomic_load(&r->state_changes); // one that comes now is seen next time, too
     for (struct export *e = r->exports; e; e = e->next) {
         pthread_mutex_lock(&e->mutex);
@@ -169,6 +170,7 @@ obey(struct export *e, enum export_order order, nstime now)
         e->pinned_at = now;
     }
     state_changed(e);
+    e->unpinned = e->changed;
     pthread_mutex_unlock(&e->mutex);
 }
 

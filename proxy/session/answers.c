@@ -60,6 +60,8 @@ ending_of(const struct session *s, uint32_t error)
         return REQUEST_ABANDONED;
     if (!error)
         return REQUEST_DONE;
+    if (error == NBD_ESHUTDOWN && s->worker->draining)
+        return REQUEST_SHUT_DOWN;
     if (!s->upstream)
         return REQUEST_UPSTREAM_LOST;
     return error == NBD_ENOTSUP ? REQUEST_NOT_FAST : REQUEST_UPSTREAM_ERROR;
@@ -74,6 +76,7 @@ own_ending(uint32_t error)
     case NBD_ENOTSUP: return REQUEST_NOT_FAST;
     case NBD_ENOMEM: return REQUEST_NO_MEMORY;
     case NBD_EIO: return REQUEST_FLUSH_FAILED;
+    case NBD_ESHUTDOWN: return REQUEST_SHUT_DOWN;
     default: return REQUEST_REFUSED;
     }
 }

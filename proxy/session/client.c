@@ -179,7 +179,8 @@ refuse_fast(struct session *s, const struct request *r, nstime began)
 static bool
 held_by_guard(struct session *s, const struct request *r, nstime began)
 {
-    struct range range = {r->offset, r->length};
+    struct range range =
+        guard_reach(r->type, r->flags, (struct range){r->offset, r->length}, s->facts.size);
     bool changes = nbd_command_info(r->type)->changes_data;
     if (!guards_find(&s->worker->guards, s->storage, range, 0, changes))
         return false;

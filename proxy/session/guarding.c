@@ -31,6 +31,8 @@ struct guard_ask {
     unsigned not_back, not_gone;
     bool released;
     struct timer later;
+    void (*over)(void *ctx); // when `later` has come
+    void *over_ctx;
     struct guard_mail mail[];
 };
 
@@ -47,6 +49,16 @@ others_first(const struct worker *w, const struct guard_ask *ask)
     return false;
 }
 
+// A status without REQ_ONE may tell of what lies behind the range that was asked for (spec:
+// NBD_CMD_BLOCK_STATUS).
+struct range
+guard_reach(uint16_t command, uint16_t flags, struct range range, uint64_t size)
+{
+    if (command == NBD_CMD_BLOCK_STATUS && !(flags & NBD_CMD_FLAG_REQ_ONE) && size > range.offset)
+        range.length = size - range.offset;
+    return range;
+}
+
 // Reads and questions of status count, too, where they must not see a chunk while it is zero.
 static bool
 requests_overlap(const struct worker *w, const struct guard *g)
@@ -56,8 +68,10 @@ requests_overlap(const struct worker *w, const struct guard *g)
             continue;
         for (const struct slot *slot = s->slots; slot; slot = slot->next) {
             const struct nbd_command_info *info = nbd_command_info(slot->track.command);
+            struct range reach = guard_reach(slot->track.command, slot->track.flags,
+                                             slot_range(slot), s->facts.size);
             if (info && info->has_range && (info->changes_data || !g->reads_pass) &&
-                range_overlaps(slot_range(slot), g->range))
+                range_overlaps(reach, g->range))
                 return true;
         }
     }
@@ -219,13 +233,17 @@ static void
 release_now(struct timer *timer)
 {
     struct guard_ask *a = (struct guard_ask *)((char *)timer - offsetof(struct guard_ask, later));
+    if (a->over)
+        a->over(a->over_ctx);
     guard_release(a->home, a);
 }
 
 void
-guard_release_later(struct worker *w, struct guard_ask *a)
+guard_release_later(struct worker *w, struct guard_ask *a, void (*over)(void *ctx), void *ctx)
 {
     a->released = true;
+    a->over = over;
+    a->over_ctx = ctx;
     a->later.fire = release_now;
     timer_set(w->ring, &a->later, ring_now(w->ring) + ZOMBIE_PATIENCE);
 }

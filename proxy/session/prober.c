@@ -6,8 +6,8 @@
 // loaded.
 #include "prober.h"
 
-#include <session/routes.h>
 #include "runner.h"
+#include <session/routes.h>
 
 #include "measurable.h"
 #include "scratch_area.h"
@@ -324,6 +324,7 @@ open_export(struct prober *p, const struct server_facts *f)
                                 .upstream = p->area.upstream->name,
                                 .address = bytes_str(p->address),
                                 .name = p->area.holder,
+                                .dialled = p->guard.storage.address,
                                 .size = f->export.size,
                                 .flags = f->export.flags,
                             },

@@ -96,6 +96,15 @@ stream_stalled(struct stream *st, struct progress *in, struct progress *out, uin
     return in_still || out_still;
 }
 
+// A reply may take as long as it takes, unless others wait for it: those whom a guard holds back,
+// or everybody, when connections pile up whose clients have gone.
+static bool
+is_hung(struct session *s, nstime limit, nstime now)
+{
+    bool ought = s->slots && (s->exclusive || s->repairs || s->phase == PHASE_FINISHING);
+    return stands_still(&s->upstream_owes, ought, stream_last_received(s->upstream), limit, now);
+}
+
 static void
 check_stalls(struct session *s, nstime now)
 {
@@ -110,6 +119,9 @@ check_stalls(struct session *s, nstime now)
              stream_stalled(s->upstream, &s->upstream_in, &s->upstream_out, s->reply_left,
                             upstream_wanted, upstream_wanted > 0, limit, now))
         session_upstream_lost(s, END_UPSTREAM_STALLED, "no progress within io-timeout");
+    else if (s->upstream && is_hung(s, limit, now))
+        session_upstream_lost(s, END_UPSTREAM_STALLED,
+                              "no reply within io-timeout, and others wait for it");
 }
 
 static void
@@ -353,10 +365,16 @@ session_upstream_lost(struct session *s, enum session_ending why, const char *wh
 void
 session_cut(struct session *s)
 {
-    bool may_speak = session_alive(s) && s->phase != PHASE_HANDSHAKE && s->client &&
-                     !s->payload_left && complete_message(s);
+    bool may_speak =
+        session_alive(s) && s->phase != PHASE_HANDSHAKE && s->client && complete_message(s);
     if (may_speak)
         client_send_late(s);
+    // What is in flight is given up, and nothing of it may reach a storage later, when its guard is
+    // gone and others have written there.
+    if (s->slots && s->upstream) {
+        stream_close(s->upstream, STREAM_ABORT);
+        s->upstream = NULL;
+    }
     struct slot *next;
     for (struct slot *slot = s->slots; may_speak && slot; slot = next) {
         next = slot->next;
@@ -367,6 +385,9 @@ session_cut(struct session *s)
         session_release(s, slot);
         client_complete(s, &r, NBD_ESHUTDOWN, began);
     }
+    // A probe that had to be cut says so by itself: a chunk may be left zeroed.
+    if (may_speak && !s->exclusive)
+        tasks_answer(s, NBD_ESHUTDOWN);
     session_end(s, END_DRAINED);
 }
 

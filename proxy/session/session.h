@@ -111,6 +111,7 @@ struct session {
     bool dropping;              // session_end(): what is left is not answered
     nstime began;
     struct progress client_in, client_out, upstream_in, upstream_out; // for io-timeout
+    struct progress upstream_owes; // a reply, while that keeps others waiting
     struct timer timer;
 
     struct stream *client, *upstream;
@@ -356,9 +357,11 @@ struct guard_ask *guard_hold(struct worker *w, const struct guard *g, void (*hel
                              void *ctx);
 void guard_release(struct worker *w, struct guard_ask *a);
 // The upstream broke while something that changes data was on its way: a server that forks may
-// still carry it out, and must not do so over somebody's later write. Releases in a moment; `held`
-// is not called any more.
-void guard_release_later(struct worker *w, struct guard_ask *a);
+// still carry it out, and must not do so over somebody's later write. Releases in a moment, and
+// calls `over`, which may be NULL, just before; `held` is not called any more.
+void guard_release_later(struct worker *w, struct guard_ask *a, void (*over)(void *ctx), void *ctx);
+// What a request may tell of or change, in an export of `size` bytes.
+struct range guard_reach(uint16_t command, uint16_t flags, struct range range, uint64_t size);
 // A request that changes data is upstream no more: somebody may wait for that.
 void guard_recheck(struct worker *w);
 

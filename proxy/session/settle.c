@@ -135,6 +135,7 @@ open_export(struct session *s)
                                 .upstream = u->name,
                                 .address = bytes_str(address),
                                 .name = r->name,
+                                .dialled = s->storage.address,
                                 .size = s->facts.size,
                                 .flags = s->facts.upstream_flags,
                             },

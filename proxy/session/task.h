@@ -174,8 +174,9 @@ void task_reply(struct task *t, uint32_t error);
 // For the session.
 void tasks_run(struct session *s); // sends the steps that can be sent now
 void tasks_client_leaves(struct session *s);
-void tasks_upstream_lost(struct session *s); // answers and ends all
-void tasks_drop(struct session *s);          // ends all, nobody is to be answered
+void tasks_upstream_lost(struct session *s);          // answers and ends all
+void tasks_answer(struct session *s, uint32_t error); // those that the client waits for
+void tasks_drop(struct session *s);                   // ends all, nobody is to be answered
 
 // task_flush.c: FUA where upstream has only FLUSH. Must this task end with one?
 bool task_flush_wanted(const struct task *t);

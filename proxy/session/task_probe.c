@@ -64,14 +64,22 @@ log_damage(const struct task *t)
         (unsigned long long)d.offset, (unsigned long long)d.length);
 }
 
-// The upstream broke while a zero or its write-back was on its way.
+static void
+lingered(void *export)
+{
+    export_probe_lingered(export);
+}
+
+// The upstream broke while a zero or its write-back was on its way: other processes, too, are kept
+// away until that must be over.
 static void
 let_go_later(struct task *t)
 {
     enum probe_want want = t->u.probe.want.want;
     if (!t->u.probe.ask || (want != PROBE_WANT_ZERO && want != PROBE_WANT_WRITE))
         return; // conclude() lets go at once
-    guard_release_later(t->s->worker, t->u.probe.ask);
+    export_probe_lingers(t->s->export);
+    guard_release_later(t->s->worker, t->u.probe.ask, lingered, t->s->export);
     t->u.probe.ask = NULL;
     t->guard = NULL;
 }
@@ -279,6 +287,14 @@ stepped(struct task *t, uint32_t error)
     advance(t);
 }
 
+// Who came since the probe began, and wrote, did so before the chunk was guarded.
+static void
+report_guard(struct task *t)
+{
+    bool may = export_probe_may_go_on(t->s->export);
+    report(t, &(struct probe_outcome){.error = may ? 0 : PROBE_LATE, .clean = true});
+}
+
 static void
 guarded(void *ctx)
 {
@@ -288,7 +304,7 @@ guarded(void *ctx)
     t->guard = &t->u.probe.guard;
     if (t->u.probe.asking)
         return;
-    report(t, &(struct probe_outcome){.clean = true});
+    report_guard(t);
     advance(t);
     session_turn(s);
 }
@@ -306,7 +322,7 @@ ask_for_guard(struct task *t)
     if (!t->u.probe.ask)
         report(t, &(struct probe_outcome){.error = PROBE_LATE});
     else if (t->u.probe.held)
-        report(t, &(struct probe_outcome){.clean = true});
+        report_guard(t);
     else
         timer_set(s->worker->ring, &t->timer, t->u.probe.want.deadline);
     return !t->u.probe.ask || t->u.probe.held;

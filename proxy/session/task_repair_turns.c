@@ -82,8 +82,14 @@ repair_turn_give(struct task *t)
     give(t, guard_release);
 }
 
+static void
+release_later(struct worker *w, struct guard_ask *a)
+{
+    guard_release_later(w, a, NULL, NULL);
+}
+
 void
 repair_turn_give_later(struct task *t)
 {
-    give(t, guard_release_later);
+    give(t, release_later);
 }

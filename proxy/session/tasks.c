@@ -277,6 +277,14 @@ tasks_client_leaves(struct session *s)
     }
 }
 
+void
+tasks_answer(struct session *s, uint32_t error)
+{
+    for (struct task *t = s->tasks; t; t = t->next)
+        if (t->kind && !t->whole)
+            task_answer(t, error);
+}
+
 // Lets go of the step: its reply will not come any more.
 static void
 forget_step(struct task *t)

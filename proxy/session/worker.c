@@ -189,7 +189,7 @@ report_export(void *ctx, struct export *e, const struct export_counters *c)
         return;
     r->exports = parts;
     struct export_part *part = &parts[r->n_exports++];
-    *part = (struct export_part){.export = e, .counters = *c};
+    *part = (struct export_part){.export = export_serial(e), .counters = *c};
     part->counters.latency = NULL;
     for (unsigned i = 0; i < COUNTED_COMMANDS; i++)
         part->used[i] = report_latency(r, &c->latency[i], &part->latency[i]);

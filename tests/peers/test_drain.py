@@ -12,9 +12,10 @@ from nbdtest.rawserver import ModelUpstream
 
 
 class Holds(ModelUpstream):
-    """Answers READ, and GO where it should, when it may."""
+    """Answers READ, or what else it should hold, and GO where it should, when it may."""
 
     holds_go = False
+    holds = (wire.READ,)
 
     def __init__(self, folder, **overrides):
         super().__init__(folder, **overrides)
@@ -26,7 +27,7 @@ class Holds(ModelUpstream):
         super().answer_go(c, number, data)
 
     def serve(self, c, r):
-        if r.command == wire.READ:
+        if r.command in self.holds:
             wait_until(lambda: self.may, 30, "leave to answer")
         super().serve(c, r)
 
@@ -79,6 +80,38 @@ def test_drain_timeout(stage):
     assert time.monotonic() - begin > 0.8
     c.expect_close()
     assert ended(s.proxy)
+    s.upstream.may = True
+
+
+def test_drain_timeout_in_pieces(stage):
+    """A long zero that goes upstream in pieces, and a request behind it that went as it was: each is told once."""
+    s = stage(Holds, overrides={"size": 256 << 20, "holds": (wire.WRITE_ZEROES, wire.READ)}, watch=False,
+              drain_timeout="1s", max_zero="16M", fast_zero="off")
+    c = s.client(timeout=30)
+    c.start()
+    cookies = {c.request(wire.WRITE_ZEROES, 0, 100 << 20), c.request(wire.READ, 200 << 20, 512)}
+    s.upstream.wait_requests(1, wire.WRITE_ZEROES)
+    drain(s.proxy)
+    replies = [c.reply(), c.reply()]
+    assert {r.cookie for r in replies} == cookies and [r.error for r in replies] == [wire.ESHUTDOWN] * 2
+    c.expect_close()
+    assert ended(s.proxy)
+    s.upstream.may = True
+
+
+def test_drain_timeout_in_a_repair(stage):
+    """A WRITE of less than a block, whose rest is being read."""
+    s = stage(Holds, overrides={"block_size": (4096, 4096, 1 << 20)}, watch=False, drain_timeout="1s",
+              block_size="repair")
+    c = s.client(timeout=30)
+    c.start()
+    cookie = c.request(wire.WRITE, 512, 512, payload=b"x" * 512)
+    s.upstream.wait_requests(1, wire.READ)
+    drain(s.proxy)
+    reply = c.reply()
+    assert (reply.cookie, reply.error) == (cookie, wire.ESHUTDOWN)
+    c.expect_close()
+    assert ended(s.proxy) and not s.upstream.requests(wire.WRITE)
     s.upstream.may = True
 
 

@@ -27,6 +27,20 @@ def test_requests_that_touch_the_chunk_in_work_wait(stage):
                for kind in (wire.WRITE, wire.WRITE_ZEROES) for r in s.upstream.requests(kind))
 
 
+def test_a_status_that_may_reach_into_the_chunk_waits(stage):
+    """Asked for what is before it, and without REQ_ONE: the answer may go on to where a zero is that will not stay."""
+    s = stage(HoldsZeroes, {"has_structured": True}, scratch="4M:4M", probe="off")
+    c = s.client()
+    c.start(fmt="structured", queries=["base:allocation"])
+    s.upstream.wait_requests(1, wire.WRITE_ZEROES, timeout=15)
+    assert c.status(0, 65536, wire.REQ_ONE) and c.status(0, 65536, wire.REQ_ONE)
+    asked = len(s.upstream.requests(wire.BLOCK_STATUS))
+    c.request(wire.BLOCK_STATUS, 0, 65536)
+    assert c.silent(0.3) and len(s.upstream.requests(wire.BLOCK_STATUS)) == asked
+    s.upstream.go.set()
+    assert c.either()[0] == 0 and len(s.upstream.requests(wire.BLOCK_STATUS)) == asked + 1
+
+
 BAD = {
     "outside": ("12M:8M", 0, "the range ends at 20971520, but the export at 16777216"),
     "read-only": ("0:8M", wire.READ_ONLY, "the export is read-only"),

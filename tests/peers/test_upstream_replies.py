@@ -240,6 +240,39 @@ def test_g140_a_reply_that_is_owed_has_no_deadline(stage):
     assert c.read(0, 512) == bytes(512)
 
 
+class FallsSilent(ModelUpstream):
+    """Never answers READ again on this connection."""
+
+    block_size = (4096, 4096, 1 << 20)
+
+    def on_read(self, c, r):
+        time.sleep(20)
+
+
+def test_g140_but_not_while_others_wait_for_its_range(stage):
+    """A repair reads what is around its bytes, and holds the block meanwhile."""
+    s = stage(FallsSilent, io_timeout="700ms", block_size="repair")
+    c, other = s.client(timeout=20), s.client(timeout=20)
+    for one in (c, other):
+        one.start()
+    with s.proxy.ends("upstream-stalled"):
+        c.request(wire.WRITE, 0, 512, payload=b"x" * 512)
+        s.upstream.wait_requests(1, wire.READ)
+        other.request(wire.WRITE, 0, 4096, payload=b"y" * 4096)
+        assert c.reply().error == wire.EIO
+    assert other.reply().error == 0 and s.upstream.disk[:4096] == b"y" * 4096
+
+
+def test_g140_nor_when_its_client_has_gone(stage):
+    s = stage(FallsSilent, io_timeout="700ms")
+    c = s.client()
+    c.start()
+    with s.proxy.ends("upstream-stalled"):
+        c.request(wire.READ, 0, 512)
+        s.upstream.wait_requests(1, wire.READ)
+        c.close()
+
+
 class StopsReading(ModelUpstream):
     """Zero window: reads nothing after the handshake."""
     until = 0.0

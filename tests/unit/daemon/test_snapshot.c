@@ -55,7 +55,7 @@ fill_counters(void)
 static void
 fill_description(void)
 {
-    described = (struct export_description){.export = (struct export *)&described,
+    described = (struct export_description){.serial = 7,
                                             .upstream = "storage",
                                             .name = "disk",
                                             .size = UINT64_C(1) << 30,
@@ -119,7 +119,7 @@ take_snapshot(void)
         .client_tls = {.version = "TLSv1.3", .cipher = "TLS_AES_128_GCM_SHA256", .peer = "alice"},
         .upstream_tls = {.version = "TLSv1.2", .cipher = "ECDHE-ECDSA-AES256-GCM-SHA384"}};
     for (unsigned i = 0; i < 2; i++) {
-        parts[i].export = described.export;
+        parts[i].export = described.serial;
         reports[i] = (struct worker_report){.exports = &parts[i], .n_exports = 1, .memory = 1000};
     }
     parts[0].used[COUNT_READ] = true;

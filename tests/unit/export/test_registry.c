@@ -148,6 +148,117 @@ Test(registry, a_probe_needs_the_export_for_itself)
     registry_free(r);
 }
 
+// Whoever comes in mid-probe, stays or goes again, by this name or by another of the same storage.
+Test(registry, a_probe_goes_on_while_nobody_comes)
+{
+    static const char *const names[] = {"disk", ""};
+    for (unsigned i = 0; i < 2; i++) {
+        struct registry *r = registry_new(dir, 1);
+        struct export *a = open_export(r, "disk", SIZE, 0);
+        struct export *other = open_export(r, "other", 2 * SIZE, 0);
+        cr_assert(export_probe_begins(a, false, &rules, NOW));
+        cr_assert(export_probe_may_go_on(a));
+        export_close(other, false);
+        other = open_export(r, "other", 2 * SIZE, 0);
+        cr_assert(export_probe_may_go_on(a), "another storage");
+        struct export *b = open_export(r, names[i], SIZE, 0);
+        cr_assert_not(export_probe_may_go_on(a));
+        export_close(b, false);
+        cr_assert_not(export_probe_may_go_on(a), "what it wrote may be in no cache of ours");
+        export_probe_ends(a, false, &rules, &(struct zero_finding){0}, false, NOW);
+        cr_assert(export_probe_begins(a, false, &rules, NOW));
+        cr_assert(export_probe_may_go_on(a), "that was before");
+        export_probe_ends(a, false, &rules, &(struct zero_finding){0}, false, NOW);
+        b = open_export(r, names[i], SIZE, 0);
+        cr_assert_not(export_probe_begins(a, false, &rules, NOW), "\"%s\" is open", names[i]);
+        export_close(b, false);
+        export_close(other, false);
+        export_close(a, false);
+        registry_free(r);
+    }
+}
+
+// Of the other class, say, over another connection.
+Test(registry, who_is_refused_does_not_narrow_the_lock_of_a_probe)
+{
+    struct registry *r = registry_new(dir, 1), *other = registry_new(dir, 1);
+    struct export *a = open_export(r, "disk", SIZE, 0x100);
+    struct export *b = open_export(r, "disk", SIZE, 0x100);
+    cr_assert(export_probe_begins(a, false, &rules, NOW));
+    cr_assert_not(export_probe_begins(b, true, &rules, NOW));
+    struct export *elsewhere = open_export(other, "disk", SIZE, 0x100);
+    cr_assert_not(export_may_serve(elsewhere), "the probe goes on");
+    export_probe_ends(a, false, &rules, &(struct zero_finding){0}, false, NOW);
+    cr_assert(export_may_serve(elsewhere));
+    export_close(elsewhere, false);
+    export_close(b, false);
+    export_close(a, false);
+    registry_free(other);
+    registry_free(r);
+}
+
+// The upstream of a probe broke: for a moment it may still write what it was sent.
+Test(registry, a_lingering_probe_keeps_everybody_away)
+{
+    struct registry *r = registry_new(dir, 1), *other = registry_new(dir, 1);
+    struct export *a = open_export(r, "disk", SIZE, 0);
+    cr_assert(export_probe_begins(a, false, &rules, NOW));
+    struct export *b = open_export(other, "disk", SIZE, 0);
+    cr_assert_not(export_may_serve(b));
+    export_probe_lingers(a);
+    export_probe_ends(a, false, &rules, &(struct zero_finding){0}, false, NOW);
+    export_close(a, true);
+    cr_assert_not(export_may_serve(b), "its connection is closed, what it sent may be under way");
+    a = open_export(r, "disk", SIZE, 0);
+    cr_assert(export_may_serve(a), "the guard keeps this process's own clients away");
+    cr_assert_not(export_probe_begins(a, false, &rules, NOW));
+    export_close(a, false);
+    cr_assert_not(export_may_serve(b));
+    export_probe_lingered(a);
+    cr_assert(export_may_serve(b));
+    a = open_export(r, "disk", SIZE, 0);
+    cr_assert_not(export_probe_begins(a, false, &rules, NOW), "it is served elsewhere");
+    export_close(b, false);
+    cr_assert(export_probe_begins(a, false, &rules, NOW));
+    export_probe_ends(a, false, &rules, &(struct zero_finding){0}, false, NOW);
+    export_close(a, false);
+    registry_free(other);
+    registry_free(r);
+}
+
+// An order that is not saved yet outlives many that are idle for less time.
+Test(registry, what_was_taken_back_is_saved_first)
+{
+    struct registry *r = registry_new(dir, 1);
+    struct export *a = open_export(r, "disk", SIZE, 0);
+    registry_order(r, bytes_str("127.0.0.1:10809"), bytes_str("disk"), EXPORT_PIN_FAST, NOW);
+    registry_order(r, bytes_str("127.0.0.1:10809"), bytes_str("disk"), EXPORT_UNPIN, NOW);
+    uint64_t serial = export_serial(a);
+    export_close(a, false);
+    for (unsigned i = 0; i < 200; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "d%u", i);
+        export_close(open_export(r, name, SIZE, 0), false);
+    }
+    a = open_export(r, "disk", SIZE, 0);
+    cr_assert_eq(export_serial(a), serial);
+    export_close(a, false);
+    registry_free(r);
+}
+
+Test(registry, with_multi_conn_others_may_come)
+{
+    struct registry *r = registry_new(dir, 1);
+    struct export *a = open_export(r, "disk", SIZE, 0x100);
+    cr_assert(export_probe_begins(a, false, &rules, NOW));
+    struct export *b = open_export(r, "disk", SIZE, 0x100);
+    cr_assert(export_probe_may_go_on(a));
+    export_probe_ends(a, false, &rules, &(struct zero_finding){0}, false, NOW);
+    export_close(b, false);
+    export_close(a, false);
+    registry_free(r);
+}
+
 Test(registry, without_a_state_dir_nothing_is_probed)
 {
     struct registry *r = registry_new("", 1);

@@ -42,6 +42,7 @@ char session_ending_who(enum session_ending e);
     X(REQUEST_UPSTREAM_ERROR, "upstream-error") /* an error of upstream's */                       \
     X(REQUEST_NOT_FAST, "not-fast")             /* ENOTSUP to a FAST_ZERO, whoever said it */      \
     X(REQUEST_REFUSED, "refused")               /* not as the protocol wants it, or not allowed */ \
+    X(REQUEST_SHUT_DOWN, "shut-down")           /* ESHUTDOWN: the process is ending */             \
     X(REQUEST_FLUSH_FAILED, "flush-failed")     /* EIO for an earlier FLUSH of the proxy's */      \
     X(REQUEST_DAMAGED, "probe-damaged")         /* EIO: a probe could not write back */            \
     X(REQUEST_UPSTREAM_LOST, "upstream-lost")   /* EIO: upstream went away meanwhile */            \

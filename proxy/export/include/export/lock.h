@@ -22,8 +22,10 @@ struct export_lock lock_open(const char *state_dir, struct bytes address, struct
 // Shared to alone, without waiting; false if somebody else serves the export.
 bool lock_alone(const struct export_lock *l);
 // Takes it shared (also: from alone back to shared), without waiting; false if another process is
-// probing just now.
+// probing just now, or, says errno, the file system has no locks.
 bool lock_shared(const struct export_lock *l);
+// Does that error say that another process has it?
+bool lock_is_taken(int error);
 // The file has been removed or replaced since: processes that start now lock another one.
 bool lock_is_lost(const struct export_lock *l);
 void lock_close(struct export_lock *l);

@@ -36,6 +36,7 @@ struct export_key {
     const char *upstream; // configuration name, for people
     struct bytes address; // canonical: scheme, user, host and port or path
     struct bytes name;    // as the upstream calls it
+    uint64_t dialled;     // hash of where that is, whoever we are there
     uint64_t size;
     uint16_t flags; // as the upstream sent them
 };
@@ -43,6 +44,8 @@ struct export_key {
 // A connection to the export begins. If size or flags differ from what was known, everything learnt
 // is forgotten. NULL: out of memory. Every open is paired with a close.
 struct export *export_open(struct registry *r, const struct export_key *key, nstime now);
+// Of no other export of this process, not even of one that is forgotten since.
+uint64_t export_serial(const struct export *e);
 // May this process serve the export yet? False while another process on the same state-dir probes
 // it: ask again in some milliseconds (a probe ends within seconds).
 bool export_may_serve(struct export *e);
@@ -84,8 +87,15 @@ bool export_native_succeeded(struct export *e, bool no_hole, uint64_t n, nstime 
 // May this connection carry a probe now? Takes the permit, the export's turn and its lock in
 // state-dir. False is no error. A probe that began is ended with export_probe_ends().
 bool export_probe_begins(struct export *e, bool no_hole, const struct zero_rules *r, nstime now);
+// With a chunk guarded, before it is read: has nobody come since, whose writes upstream may not
+// show to this connection? (company.c)
+bool export_probe_may_go_on(struct export *e);
 void export_probe_ends(struct export *e, bool no_hole, const struct zero_rules *r,
                        const struct zero_finding *f, bool no_space, nstime now);
+// Before it ends: upstream may still carry out what it has sent. Turn, permit and lock stay taken,
+// also when the last connection is closed, until export_probe_lingered().
+void export_probe_lingers(struct export *e);
+void export_probe_lingered(struct export *e);
 
 // Scratch areas (scratching.c), measured over connections of our own: no lock in state-dir and no
 // allowance an hour, since nothing there need be kept. ---------------------------------------
@@ -175,7 +185,7 @@ bool registry_restore(struct registry *r, const struct export_state *s, nstime a
 
 // For statistics.
 struct export_description {
-    struct export *export; // identity
+    uint64_t serial; // as export_serial() says; 0: nobody has opened it
     char upstream[64];
     char name[256]; // escaped
     uint64_t size;

@@ -57,7 +57,7 @@ struct connection_row {
 };
 
 struct export_part {
-    struct export *export;            // identity in the registry
+    uint64_t export;                  // its serial number in the registry
     struct export_counters counters;  // without latencies: these are packed,
     size_t latency[COUNTED_COMMANDS]; // and begin here in `packed`
     bool used[COUNTED_COMMANDS];      // where there are any
