@@ -14,6 +14,7 @@ struct part {
     struct collection *of;
     struct worker_thread *worker;
     struct worker_report report;
+    nstime cost; // CPU time of that worker
 };
 
 struct descriptions {
@@ -27,6 +28,15 @@ struct collection {
     unsigned n;
     struct part parts[];
 };
+
+// What this thread has worked.
+static nstime
+cpu_time(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (nstime)t.tv_sec * NS_PER_SEC + (nstime)t.tv_nsec;
+}
 
 static struct part *
 part_of(struct letter *l)
@@ -110,13 +120,18 @@ part_returned(struct letter *l)
     struct collector *c = k->collector;
     if (--k->owed)
         return;
+    nstime begin = cpu_time(), cost = 0;
     json_t *json = c->waiting ? picture(k) : NULL;
-    for (unsigned i = 0; i < k->n; i++)
+    c->pictures++;
+    for (unsigned i = 0; i < k->n; i++) {
         worker_report_clear(&k->parts[i].report);
+        cost += k->parts[i].cost;
+    }
     free(k);
     c->current = NULL;
     answer_all(c, json);
     json_decref(json);
+    budget_spend(&c->budget, cost + cpu_time() - begin, ring_clock(c->ring));
     if (c->idle)
         c->idle(c->ctx);
 }
@@ -127,7 +142,9 @@ static void
 report(struct letter *l)
 {
     struct part *p = part_of(l);
+    nstime begin = cpu_time();
     worker_report(p->worker->worker, &p->report);
+    p->cost = cpu_time() - begin;
     l->deliver = part_returned;
     ring_post(p->of->collector->ring, l);
 }
@@ -150,6 +167,12 @@ begin(struct collector *c)
         ring_post(p->worker->ring, &p->letter);
     }
     return true;
+}
+
+bool
+collector_is_spent(struct collector *c)
+{
+    return budget_is_spent(&c->budget, ring_clock(c->ring));
 }
 
 bool

@@ -4,6 +4,7 @@
 #ifndef DAEMON_COLLECTOR_H
 #define DAEMON_COLLECTOR_H
 
+#include "budget.h"
 #include "listeners.h"
 #include "workers.h"
 
@@ -25,12 +26,16 @@ struct collector {
     struct registry *registry;
     const struct control_counts *control;
     nstime started;
+    struct budget budget; // of the work for pictures, on all threads
+    uint64_t pictures;    // that were made
     struct snapshot_waiter *waiting;
     struct collection *current;
     void (*idle)(void *ctx); // see collector_close()
     void *ctx;
 };
 
+// Pictures have cost more than they should: who can do with an older one had better.
+bool collector_is_spent(struct collector *c);
 // `done` is called later, never from within. False: out of memory, and it never will be.
 bool collector_ask(struct collector *c, struct snapshot_waiter *w);
 // No call comes to w after this. It need not be waiting.

@@ -32,7 +32,7 @@ struct conversation {
 };
 
 struct control {
-    const struct control_means *means;
+    struct control_means *means;
     gid_t group; // may change things
     struct acceptor acceptor;
     struct socket_file file;
@@ -108,10 +108,16 @@ say_error(struct conversation *v, const char *error)
 void
 control_done(struct control_call *call, json_t *reply)
 {
-    struct conversation *v = CONVERSATION_OF(call, call);
     size_t len = 0;
     char *line = reply ? control_reply_line(reply, &len) : NULL;
     json_decref(reply);
+    control_done_line(call, line, len);
+}
+
+void
+control_done_line(struct control_call *call, char *line, size_t len)
+{
+    struct conversation *v = CONVERSATION_OF(call, call);
     if (!line)
         line = control_error_line("out of memory", &len);
     v->waiting = false;
@@ -133,6 +139,8 @@ carry_out(struct conversation *v, const struct control_request *r)
                                     .patience = CALL_PATIENCE,
                                     .too_late = "it takes too long"};
     v->waiting = v->inside = true;
+    if (r->command->changes)
+        control_picture_drop(&v->control->means->picture);
     r->command->run(&v->call, r->values);
     v->inside = false;
     if (!v->waiting)
@@ -314,8 +322,7 @@ control_accept(struct control *c, bool on)
 }
 
 struct control *
-control_open(const struct control_means *means, const struct config *config, char *err,
-             size_t errlen)
+control_open(struct control_means *means, const struct config *config, char *err, size_t errlen)
 {
     struct socket_file file;
     bool elsewhere;

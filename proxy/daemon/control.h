@@ -10,8 +10,8 @@
 struct control;
 
 // Listens where the configuration says. `means` must outlive it. NULL, with one line in err.
-struct control *control_open(const struct control_means *means, const struct config *config,
-                             char *err, size_t errlen);
+struct control *control_open(struct control_means *means, const struct config *config, char *err,
+                             size_t errlen);
 // A reload: mode and group of the socket from now on, and whose members may change things. NULL as
 // the first is fine.
 void control_change(struct control *c, const struct config *next, struct faults *f);

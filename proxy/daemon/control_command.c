@@ -29,9 +29,22 @@ call_of(struct snapshot_waiter *w)
 }
 
 static void
+show_picture(struct control_call *call)
+{
+    struct control_means *m = call->means;
+    size_t len = 0;
+    char *line = control_picture_line(&m->picture, ring_clock(m->ring), &len);
+    control_done_line(call, line, len);
+}
+
+// Several may have asked, for one picture.
+static void
 snapshot_done(struct snapshot_waiter *w, json_t *snapshot)
 {
-    control_done(call_of(w), snapshot ? json_pack("{s:O}", "result", snapshot) : NULL);
+    struct control_call *call = call_of(w);
+    struct control_means *m = call->means;
+    control_picture_take(&m->picture, snapshot, m->collector->pictures, ring_clock(m->ring));
+    show_picture(call);
 }
 
 static void
@@ -44,6 +57,10 @@ static void
 run_json(struct control_call *call, const struct control_value *values)
 {
     (void)values;
+    if (call->means->picture.text && collector_is_spent(call->means->collector)) {
+        show_picture(call);
+        return;
+    }
     call->waiter.done = snapshot_done;
     call->forget = forget_snapshot;
     call->too_late = "a worker thread does not answer";

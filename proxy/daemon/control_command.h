@@ -7,6 +7,7 @@
 #include "collector.h"
 #include "control_counts.h"
 #include "control_peer.h"
+#include "control_picture.h"
 #include "reload.h"
 #include "upgrade.h"
 
@@ -17,6 +18,7 @@ struct state_keeper;
 struct control_means {
     struct ring *ring;
     struct collector *collector;
+    struct control_picture picture;
     struct reload *reload;
     struct registry *registry;
     struct state_keeper *state; // NULL: nothing is saved
@@ -31,7 +33,7 @@ struct control_means {
 // once: from within, or later. One that does it later sets `forget`; it is called if he goes or has
 // waited too long, and control_done() must not be called after that.
 struct control_call {
-    const struct control_means *means;
+    struct control_means *means;
     struct control_peer peer;
     nstime patience; // from the time that the command returns; 2 s unless it says otherwise
     void (*forget)(struct control_call *call);
@@ -44,6 +46,8 @@ struct control_call {
 // Takes over `reply`: {"result": ...} or {"error": "...", ...}; NULL is told as out of memory.
 // `call` is not the command's from now on.
 void control_done(struct control_call *call, json_t *reply);
+// The same with the reply as it goes over the socket, malloc'd; NULL is told as out of memory.
+void control_done_line(struct control_call *call, char *line, size_t len);
 // The same with an error in one line.
 void control_failed(struct control_call *call, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));

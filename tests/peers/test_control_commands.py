@@ -51,6 +51,21 @@ def test_drain_finishes_what_is_in_flight(stage):
     assert s.proxy.process.popen.wait(20) == 0
 
 
+# json --------------------------------------------------------------------------------------
+
+
+def test_who_asks_without_end_gets_an_older_answer(stage):
+    """Until a share of the time has been earned again. What is changed by order is seen at once all the same."""
+    s = stage(watch=False)
+    with Control(s.proxy.control) as control:
+        assert control.ask("json")["age_ms"] == 0
+        wait_until(lambda: any(control.ask("json")["age_ms"] for _ in range(500)), 90, "an old one")
+        level = control.ask("json")["result"]["log"]["level"]
+        assert control.ask("log-level", level="info")["result"]["log_level"] == "info"
+        reply = control.ask("json")
+        assert reply["age_ms"] == 0 and reply["result"]["log"]["level"] == "info" != level
+
+
 # log-level ---------------------------------------------------------------------------------
 
 

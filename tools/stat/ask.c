@@ -115,6 +115,7 @@ read_reply(const struct asking *q, size_t len, struct answer *a)
     } else {
         a->kind = ANSWER_RESULT;
         a->result = json_incref(result);
+        a->age = (double)json_integer_value(json_object_get(reply, "age_ms")) / 1e3;
     }
     json_decref(reply);
 }

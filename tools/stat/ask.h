@@ -19,7 +19,8 @@ enum answer_kind {
 
 struct answer {
     enum answer_kind kind;
-    json_t *result;  // ANSWER_RESULT: an object
+    json_t *result;  // ANSWER_RESULT: an object,
+    double age;      // so many seconds old
     json_t *faults;  // ANSWER_ERROR: an array of lines, where there is more to say; else NULL
     char error[512]; // what is wrong, in one line
 };

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SAME 0.02 // seconds between two that can only be one: ages are told in milliseconds
+
 const char *
 fact_text(const json_t *object, const char *key)
 {
@@ -59,6 +61,12 @@ index_list(json_t *index, const json_t *list, char *(*name_of)(const json_t *obj
         json_object_set(index, name, object);
         free(name);
     }
+}
+
+bool
+sample_is_known(const struct sample *now, double at, double age)
+{
+    return now->snapshot && age > 0 && at - age - now->at < SAME;
 }
 
 void

@@ -10,11 +10,14 @@
 
 struct sample { // none: all zero
     json_t *snapshot;
-    double at;     // when it came, in seconds of clock_now()
+    double at;     // when it was true, in seconds of clock_now()
     int64_t time;  // and in Unix seconds
     json_t *index; // connections by id, exports by name, once a later one is compared with it
 };
 
+// Is what came `at` the same once more? nbdzero-proxy answers with an older one where it is asked
+// too often.
+bool sample_is_known(const struct sample *now, double at, double age);
 // Takes a reference of its own; what was now becomes what was before.
 void sample_take(struct sample *now, struct sample *before, json_t *snapshot, double at,
                  int64_t unix_time);

@@ -36,7 +36,9 @@ top_take(struct top *t, const struct answer *a, double at, int64_t unix_time)
         return;
     }
     *t->trouble = '\0';
-    sample_take(&t->now, &t->before, a->result, at, unix_time);
+    if (sample_is_known(&t->now, at, a->age))
+        return;
+    sample_take(&t->now, &t->before, a->result, at - a->age, unix_time);
     top_list(t);
 }
 

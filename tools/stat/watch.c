@@ -92,7 +92,9 @@ look(struct watched *w)
     ask(w->arguments->socket_path, ask_request("json"), PATIENCE, &a);
     if (a.result) {
         struct canvas c = {0};
-        sample_take(&w->now, &w->before, a.result, clock_now(), time(NULL));
+        double at = clock_now();
+        if (!sample_is_known(&w->now, at, a.age))
+            sample_take(&w->now, &w->before, a.result, at - a.age, time(NULL));
         struct look l = {.now = &w->now, .before = &w->before, .width = table_width()};
         w->view(&l, &c);
         print(w, &c);

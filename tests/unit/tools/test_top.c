@@ -121,6 +121,24 @@ Test(top, sorted_by_any_column)
     top_end(&t);
 }
 
+// nbdzero-proxy saves: its answer is the one before once more.
+Test(top, an_old_answer_changes_no_rates)
+{
+    struct top t;
+    top_begin(&t, 1);
+    take(&t, a_process(json_array(), NULL), NOW - 2);
+    take(&t, a_process(json_array(), NULL), NOW);
+    struct answer old = {
+        .kind = ANSWER_RESULT, .result = a_process(json_array(), NULL), .age = 0.501};
+    top_take(&t, &old, NOW + 0.5, 1000);
+    cr_assert_float_eq(t.now.at - t.before.at, 2, 0.01);
+    old.age = 0.25;
+    top_take(&t, &old, NOW + 0.75, 1000);
+    cr_assert_float_eq(t.now.at - t.before.at, 0.5, 0.01);
+    answer_clear(&old);
+    top_end(&t);
+}
+
 Test(top, the_heading_that_sorts_is_marked)
 {
     struct top t;
