@@ -35,6 +35,19 @@ accepted(struct acceptor *a, int fd)
 
 // One socket ------------------------------------------------------------------------------
 
+// The configuration could not know what systemd passes under a name.
+static void
+check_allow(const struct listener_settings *l, int fd)
+{
+    struct sockaddr_storage at;
+    socklen_t len = sizeof at;
+    if (l->n_allow && getsockname(fd, (struct sockaddr *)&at, &len) == 0 && at.ss_family == AF_UNIX)
+        log_warn("[listen %s]: allow refuses everybody at the Unix socket that systemd passed as "
+                 "%s: its clients have no IP address; leave allow out, and say by SocketMode= who "
+                 "may connect",
+                 l->name, l->address.host);
+}
+
 static void
 add_socket(struct listener *one, int fd)
 {
@@ -49,8 +62,10 @@ take_systemd(struct listener *one, char *err, size_t errlen)
     const char *name = one->settings->address.host;
     char names[200];
     unsigned at = 0;
-    for (int fd; (fd = inherited_systemd(name, &at)) >= 0;)
+    for (int fd; (fd = inherited_systemd(name, &at)) >= 0;) {
         add_socket(one, fd);
+        check_allow(one->settings, fd);
+    }
     one->elsewhere = one->kept = true;
     if (!one->n_sockets)
         snprintf(err, errlen,

@@ -16,9 +16,9 @@ static bool given_up;
 
 // Capabilities ---------------------------------------------------------------------------
 
-// This thread keeps of what it has what is in `keep`, and hands nothing on.
+// This thread keeps what it has, or gives all up, and hands nothing on.
 static bool
-keep_capabilities(uint64_t keep)
+set_capabilities(bool keep)
 {
     struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
@@ -26,10 +26,9 @@ keep_capabilities(uint64_t keep)
         return false;
     bool differs = false;
     for (unsigned i = 0; i < _LINUX_CAPABILITY_U32S_3; i++) {
-        uint32_t part = (uint32_t)(keep >> 32 * i), kept = data[i].permitted & part;
-        differs |= kept != data[i].permitted || data[i].inheritable;
-        data[i].permitted = kept;
-        data[i].effective &= kept;
+        differs |= (!keep && data[i].permitted) || data[i].inheritable;
+        if (!keep)
+            data[i].permitted = data[i].effective = 0;
         data[i].inheritable = 0;
     }
     return !differs || syscall(SYS_capset, &head, data) == 0;
@@ -55,8 +54,8 @@ privileges_begin(const struct run_as *id)
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     if (privileges_will_drop(id)) {
         empty_bounding_set();
-        (void)keep_capabilities(UINT64_MAX); // but none to hand on
-    } else if (geteuid() != 0 && !keep_capabilities(UINT64_C(1) << CAP_NET_BIND_SERVICE)) {
+        (void)set_capabilities(true);
+    } else if (geteuid() != 0 && !set_capabilities(false)) {
         log_warn("capabilities that this process was given cannot be given up: %s",
                  strerror(errno));
     }
@@ -111,7 +110,7 @@ has_changed(const struct run_as *id)
     for (int i = 0; i < 3; i++)
         if (u[i] != id->uid || g[i] != id->gid)
             return false;
-    return setuid(0) < 0 && keep_capabilities(0);
+    return setuid(0) < 0 && set_capabilities(false);
 }
 
 bool

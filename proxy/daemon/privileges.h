@@ -16,8 +16,8 @@ struct run_as {
 };
 
 // Before the first thread, since these go by thread: nothing that is executed gains privileges, and
-// of capabilities nothing outlasts the change of the user. Who is not root keeps one at most that
-// he was given, to bind to ports below 1024.
+// of capabilities nothing outlasts the change of the user. Who is not root gives up at once what
+// he was given: ports below 1024 come from systemd, or from a start as root.
 void privileges_begin(const struct run_as *id);
 
 // Whether privileges_drop() will change the user.

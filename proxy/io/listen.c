@@ -41,7 +41,9 @@ listen_tcp(const struct address *a, char *err, size_t errlen)
     int error = errno;
     freeaddrinfo(ai);
     errno = error;
-    return ok ? fd : fail(fd, a, "listen on", strerror(error), err, errlen);
+    const char *why =
+        error == EACCES ? "Permission denied: ports below 1024 are root's" : strerror(error);
+    return ok ? fd : fail(fd, a, "listen on", why, err, errlen);
 }
 
 // Whether nobody answers at a Unix socket that exists. Only a refusal says so: a full backlog does
@@ -52,8 +54,7 @@ is_dead(const struct sockaddr_un *sun)
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return false;
-    bool dead =
-        connect(fd, (const struct sockaddr *)sun, sizeof *sun) < 0 && errno == ECONNREFUSED;
+    bool dead = connect(fd, (const struct sockaddr *)sun, sizeof *sun) < 0 && errno == ECONNREFUSED;
     close(fd);
     return dead;
 }

@@ -142,7 +142,7 @@ def test_port_of_root(nobody_proxy, folder):
     add(proxy, "[listen low]\naddress = 127.0.0.77:1\nupstream = main")
     done = proxy.stat("reload", check=False)
     assert done.returncode == 1
-    assert "[listen low]: cannot listen on 127.0.0.77:1: Permission denied (needs a restart" in done.stderr
+    assert "[listen low]: cannot listen on 127.0.0.77:1: Permission denied: ports below 1024 are root's (needs a restart" in done.stderr
 
 
 def test_opened_before_it(nobody_proxy):
