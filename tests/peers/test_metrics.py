@@ -132,14 +132,16 @@ def test_bad_http_ends_in_an_error_or_a_closed_connection(served, bystander, tex
 
 
 def test_a_crowd_of_scrapers_that_say_nothing(served, bystander):
-    """Far more than are served at a time: I/O goes on, and memory and descriptors are bounded."""
+    """Thousands, of many addresses, far more than are served at a time: I/O goes on, memory and descriptors are
+    bounded."""
     proxy, port = served()
     good = bystander(proxy.address)
     crowd = []
     try:
-        for _ in range(1000):
+        for i in range(2500):
             s = socket.socket()
             s.setblocking(False)
+            s.bind((f"127.0.3.{1 + i % 50}", 0))
             s.connect_ex(("127.0.0.1", port))
             crowd.append(s)
         good.served(20)
@@ -151,6 +153,37 @@ def test_a_crowd_of_scrapers_that_say_nothing(served, bystander):
         for s in crowd:
             s.close()
     wait_until(lambda: answers(port), 30, "scrapes again")
+
+
+def test_one_who_drips(served, bystander):
+    """As many connections as one address may have, each with a header that never ends, a byte now and then: nobody
+    of another address waits for that, and the request is ended when its memory is."""
+    proxy, port = served()
+    good = bystander(proxy.address)
+    dripping = [socket.create_connection(("127.0.0.1", port), 10, ("127.0.0.9", 0)) for _ in range(40)]
+    for s in dripping:
+        s.setblocking(False)
+
+    def drip(text):
+        gone = 0
+        for s in dripping:
+            try:
+                s.send(text)
+                gone += s.recv(1) == b""
+            except BlockingIOError:
+                pass
+            except OSError:
+                gone += 1
+        return gone
+    drip(b"GET /metrics HTTP/1.1\r\nx: ")
+    for _ in range(20):
+        drip(b"y")
+        assert fetch(port, timeout=5)[0] == 200
+    wait_until(lambda: drip(b"y") >= len(dripping) - 16, 10, "those above its share closed")
+    good.served(10)
+    wait_until(lambda: drip(b"y" * 512) == len(dripping), 20, "the rest closed, their memory being used up")
+    for s in dripping:
+        s.close()
 
 
 def answers(port):

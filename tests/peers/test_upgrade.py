@@ -121,6 +121,7 @@ class Worker(threading.Thread):
         assert not self.failure and not self.is_alive(), self.failure
 
 
+@pytest.mark.calls
 def test_nobody_is_lost(service, servers):
     """Clients come, go and stay, with every byte checked, through four upgrades; by TCP and by a Unix socket."""
     upstream = servers.nbdkit("memory", "16M")
