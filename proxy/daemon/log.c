@@ -126,31 +126,48 @@ write_line(const struct log_line *line)
     write_plain(line);
 }
 
-// What is lost, in words; once. False: nothing more is to be told.
+// What is lost, to be told now; the writer's. What is lost meanwhile is for the next report: else
+// a report would never end that comes because lines come faster than they are written.
+struct report {
+    uint64_t dropped, suppressed;
+    struct log_sites sites;
+};
+
 static bool
-take_losses(struct log_line *line)
+is_empty(const struct report *r)
 {
-    bool more = true;
+    return !r->dropped && !r->suppressed && !r->sites.first;
+}
+
+// Under the mutex.
+static void
+begin_report(struct report *r)
+{
+    *r = (struct report){the_log.dropped, the_log.suppressed, the_log.sites};
+    the_log.dropped = the_log.suppressed = 0;
+    the_log.sites = (struct log_sites){0};
+    the_log.report_at = 0;
+}
+
+// One line of it. Under the mutex, because of what a site counts.
+static void
+take_losses(struct report *r, struct log_line *line)
+{
     line->known = 0;
     line->connection = 0;
     line->site = NULL;
     line->level = LOG_LEVEL_WARN;
     line->time = (int64_t)(clock_now(CLOCK_REALTIME) / NS_PER_US);
-    pthread_mutex_lock(&the_log.mutex);
-    if (the_log.suppressed || the_log.dropped) {
+    if (r->suppressed || r->dropped) {
         snprintf(line->text, sizeof line->text,
                  "%" PRIu64 " lines were dropped (more than %u a second in all), and %" PRIu64
                  " that could not be written as fast as they came",
-                 the_log.suppressed, LOG_RATE_ALL.per_second, the_log.dropped);
-        the_log.suppressed = the_log.dropped = 0;
+                 r->suppressed, LOG_RATE_ALL.per_second, r->dropped);
+        r->suppressed = r->dropped = 0;
     } else {
-        more = log_sites_take(&the_log.sites, line->text, sizeof line->text);
+        log_sites_take(&r->sites, line->text, sizeof line->text);
     }
-    if (!more)
-        the_log.report_at = 0;
-    pthread_mutex_unlock(&the_log.mutex);
     line->len = (uint32_t)strlen(line->text);
-    return more;
 }
 
 // Until there is something to do: a line, the end, or losses that have not been told for a while.
@@ -173,20 +190,26 @@ wait_for_news(void)
 static void *
 writer(void *unused)
 {
-    static struct log_line line;
-    bool stopping = false;
-    while (!stopping) {
+    static struct log_line line, loss;
+    struct report report = {0};
+    bool over = false;
+    while (!over) {
         pthread_mutex_lock(&the_log.mutex);
-        wait_for_news();
-        bool taken = log_queue_take(&the_log.queue, &line);
-        stopping = the_log.stopping && !taken;
+        if (is_empty(&report))
+            wait_for_news();
+        bool taken = log_queue_take(&the_log.queue, &line), last = the_log.stopping && !taken;
         nstime at = the_log.report_at;
-        bool report = at && (stopping || clock_now(CLOCK_MONOTONIC) >= at);
+        if (is_empty(&report) && at && (last || clock_now(CLOCK_MONOTONIC) >= at))
+            begin_report(&report);
+        bool lost = !is_empty(&report);
+        if (lost)
+            take_losses(&report, &loss);
+        over = last && !lost;
         pthread_mutex_unlock(&the_log.mutex);
         if (taken)
             write_line(&line);
-        while (report && take_losses(&line))
-            write_line(&line);
+        if (lost) // by turns with what comes, for this may be many lines
+            write_line(&loss);
     }
     return NULL;
 }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -270,6 +271,15 @@ metrics_cancel(struct metrics *m)
     *m->next = '\0';
 }
 
+// libmicrohttpd closes the socket at some of its failures, and not at others; the number may be
+// somebody's connection by now.
+static bool
+is_same_socket(const struct stat *before, int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 && st.st_dev == before->st_dev && st.st_ino == before->st_ino;
+}
+
 bool
 metrics_serve(struct metrics *m)
 {
@@ -278,8 +288,12 @@ metrics_serve(struct metrics *m)
     stop_http(m);
     if (!*m->next)
         return true;
+    struct stat st = {0};
+    (void)fstat(m->next_fd, &st);
     m->http = start_http(m, m->next_fd);
     if (!m->http) {
+        if (!is_same_socket(&st, m->next_fd))
+            m->next_fd = -1;
         metrics_cancel(m);
         return false;
     }

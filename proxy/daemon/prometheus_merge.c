@@ -53,10 +53,13 @@ add_members(json_t *into, json_t *from)
     json_object_foreach(from, key, value)
     {
         json_t *there = json_object_get(into, key);
-        if (there && strcmp(key, "buckets") == 0)
+        // A command that nobody has used has an empty list of buckets.
+        if (!there || (json_is_array(there) && json_array_size(there) == 0))
+            json_object_set_new(into, key, json_deep_copy(value));
+        else if (strcmp(key, "buckets") == 0)
             json_object_set_new(into, key, sum_of_buckets(there, value));
         else
-            json_object_set_new(into, key, there ? sum(there, value) : json_deep_copy(value));
+            json_object_set_new(into, key, sum(there, value));
     }
 }
 

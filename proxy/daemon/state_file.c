@@ -54,14 +54,26 @@ taken_away(int error)
     return error == ENOENT || error == EWOULDBLOCK;
 }
 
+// Verdicts change because of clients, so memory that is out must not end the process. NULL: it is,
+// and errno says so.
+static char *
+path_in(const char *dir, const char *name, const char *ending)
+{
+    char *path;
+    if (asprintf(&path, "%s/%s%s", dir, name, ending) >= 0)
+        return path;
+    errno = ENOMEM;
+    return NULL;
+}
+
 bool
 state_file_replace(const char *dir, const char *name, const char *text)
 {
-    char *path = need_text("%s/%s", dir, name);
+    char *path = path_in(dir, name, "");
     bool good = false;
-    for (int i = 0; i < TRIES && !good && (!i || taken_away(errno)); i++) {
-        char *beside = need_text("%s.XXXXXX", path);
-        good = try_to_replace(path, beside, text);
+    for (int i = 0; path && i < TRIES && !good && (!i || taken_away(errno)); i++) {
+        char *beside = path_in(dir, name, ".XXXXXX");
+        good = beside && try_to_replace(path, beside, text);
         int error = errno;
         free(beside);
         errno = error;
@@ -75,8 +87,8 @@ state_file_replace(const char *dir, const char *name, const char *text)
 bool
 state_file_remove(const char *dir, const char *name)
 {
-    char *path = need_text("%s/%s", dir, name);
-    bool gone = unlink(path) == 0 || errno == ENOENT;
+    char *path = path_in(dir, name, "");
+    bool gone = path && (unlink(path) == 0 || errno == ENOENT);
     int error = errno;
     free(path);
     errno = error;

@@ -128,6 +128,44 @@ Test(log, a_flood_of_one_kind_is_cut_and_hides_no_other)
     free(text);
 }
 
+static unsigned
+count(const char *text, const char *word)
+{
+    unsigned n = 0;
+    for (const char *p = text; (p = strstr(p, word)); p++)
+        n++;
+    return n;
+}
+
+static double
+seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+// Lost lines are told once a second, not as often as one is lost.
+Test(log, a_flood_that_goes_on_is_told_now_and_then)
+{
+    int p[2];
+    open_pipe(p);
+    fcntl(p[1], F_SETPIPE_SZ, 1 << 20);
+    cr_assert(log_start(p[1], LOG_STYLE_PLAIN, NULL));
+    double end = seconds() + 2.5;
+    for (unsigned i = 0; seconds() < end; i++)
+        log_warn("flood %u", i);
+    log_error("something else");
+    log_stop();
+    close(p[1]);
+    char *text = drain(p[0]);
+    close(p[0]);
+    unsigned told = count(text, " lines like this were dropped");
+    cr_expect(told >= 2 && told <= 5, "%u", told);
+    cr_expect_not_null(strstr(text, "error something else\n"));
+    free(text);
+}
+
 Test(log, a_flood_of_all_kinds_is_cut_and_said)
 {
     char *text = log_of_floods(true, LOG_RATE_ALL.burst + 5000);

@@ -97,6 +97,30 @@ Test(prometheus, an_empty_snapshot)
     free(text);
 }
 
+// The one has been read from, the other only opened: whichever comes first.
+Test(prometheus, a_command_that_one_of_two_has_used)
+{
+#define USED                                                                                       \
+    "{\"upstream\": \"u\", \"export\": \"e\", \"connections\": 0, \"commands\": {\"read\": "       \
+    "{\"count\": 3,"                                                                               \
+    " \"latency_us\": {\"sum\": 5, \"buckets\": [[50, 1], [100, 3]]}}}}"
+#define UNUSED                                                                                     \
+    "{\"upstream\": \"u\", \"export\": \"e\", \"connections\": 1, \"commands\": {\"read\": "       \
+    "{\"count\": 0,"                                                                               \
+    " \"latency_us\": {\"sum\": 0, \"buckets\": []}}}}"
+    static const char *const snapshots[] = {"{\"exports\": [" USED ", " UNUSED "]}",
+                                            "{\"exports\": [" UNUSED ", " USED "]}"};
+    for (unsigned i = 0; i < 2; i++) {
+        render(snapshots[i]);
+        has_line(
+            "nbdzero_request_duration_seconds_bucket{upstream=\"u\",export=\"e\",command=\"read\","
+            "le=\"5e-05\"} 1");
+        has_line("nbdzero_request_duration_seconds_count{upstream=\"u\",export=\"e\",command="
+                 "\"read\"} 3");
+        free(text);
+    }
+}
+
 // One export at two addresses, as a reload leaves them: counts are added up, and what is, is told
 // of the one in use.
 Test(prometheus, no_series_twice)
