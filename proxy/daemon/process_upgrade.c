@@ -7,8 +7,9 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#define LOOK_EVERY (200 * NS_PER_MS)
-#define ERROR_LINE 800
+#define LOOK_EVERY    (200 * NS_PER_MS)
+#define SAVE_WITHIN_S 2 // this thread has other things to do, the watchdog among them
+#define ERROR_LINE    800
 
 #define PROCESS_OF(p, member) ((struct process *)((char *)(p)-offsetof(struct process, member)))
 
@@ -22,15 +23,17 @@ hand(struct upgrade *u, struct handed *to)
 }
 
 // What is learnt from here on is not saved: the files are the successor's, which reads them next.
-static void
+static bool
 let_go(struct upgrade *u)
 {
     struct process *p = PROCESS_OF(u, upgrade);
     listeners_pause(p->listeners);
     control_accept(p->reload.control, false);
     (void)workers_scratch(p->workers, NULL);
-    state_keeper_stop(p->state);
+    if (!state_keeper_stop_soon(p->state, SAVE_WITHIN_S))
+        return false;
     p->state = p->means.state = NULL;
+    return true;
 }
 
 static void
@@ -41,7 +44,7 @@ take_back(struct upgrade *u)
     char err[ERROR_LINE];
     if (p->ends_asked)
         return;
-    if (*settings->state_dir)
+    if (*settings->state_dir && !p->state)
         p->state = p->means.state =
             state_keeper_start(p->registry, settings->state_dir, err, sizeof err);
     if (*settings->state_dir && !p->state)

@@ -143,9 +143,10 @@ verdict_of(const json_t *rows, bool no_hole, json_int_t size)
     json_t *row;
     json_array_foreach(rows, at, row)
     {
+        const json_t *to = json_object_get(row, "bytes_to"); // null: as far as there is anything
         if (json_is_true(json_object_get(row, "no_hole")) == no_hole &&
             json_integer_value(json_object_get(row, "bytes_from")) <= size &&
-            size <= json_integer_value(json_object_get(row, "bytes_to")))
+            (json_is_null(to) || size <= json_integer_value(to)))
             return text_of(row, "verdict");
     }
     return "unknown";

@@ -168,9 +168,9 @@ state_restore(struct registry *r, const char *path, nstime now)
 
 struct save {
     struct save *next;
-    char name[STATE_NAME_MAX];
-    bool worth; // else there is nothing to save any more
-    char *text; // NULL: not worth it
+    struct export_state state; // its bytes are in `bytes`
+    bool worth;                // else there is nothing to save any more
+    uint8_t bytes[];
 };
 
 struct gathered {
@@ -189,23 +189,41 @@ struct state_keeper {
     int trouble; // errno of what was told last; 0: all is saved
 };
 
+// Under the registry's mutexes, for which I/O may be waiting: copies, and no more.
 static void
 gather(void *ctx, const struct export_state *s, bool worth)
 {
     struct gathered *g = ctx;
-    struct save *one = calloc(1, sizeof *one);
-    char *text =
-        one && worth ? state_text(s, (int64_t)time(NULL) - (int64_t)(s->age / NS_PER_SEC)) : NULL;
-    if (!one || (worth && !text)) {
+    struct save *one = malloc(sizeof *one + s->address.len + s->name.len + 1);
+    if (!one) {
         g->lost++; // what the file says stays until the next time
-        free(one);
         return;
     }
-    state_name(one->name, s->address, s->name);
-    one->worth = worth;
-    one->text = text;
-    one->next = g->list;
+    *one = (struct save){.state = *s, .worth = worth, .next = g->list};
+    uint8_t *name = one->bytes + s->address.len;
+    if (s->address.len)
+        memcpy(one->bytes, s->address.p, s->address.len);
+    if (s->name.len)
+        memcpy(name, s->name.p, s->name.len);
+    one->state.address = bytes_of(one->bytes, s->address.len);
+    one->state.name = bytes_of(name, s->name.len);
     g->list = one;
+}
+
+// False: errno says why not.
+static bool
+write_one(const char *dir, const struct save *s)
+{
+    char name[STATE_NAME_MAX];
+    state_name(name, s->state.address, s->state.name);
+    if (!s->worth)
+        return state_file_remove(dir, name);
+    char *text = state_text(&s->state, (int64_t)time(NULL) - (int64_t)(s->state.age / NS_PER_SEC));
+    bool good = text && state_file_replace(dir, name, text);
+    int error = text ? errno : ENOMEM;
+    free(text);
+    errno = error;
+    return good;
 }
 
 // Told when it begins, changes, and ends: it is tried every few seconds.
@@ -226,19 +244,16 @@ tell(struct state_keeper *k, unsigned failed, int error)
 static unsigned
 write_saves(struct state_keeper *k, const struct gathered *g)
 {
-    const char *dir = k->dir;
     struct save *list = g->list;
     unsigned failed = g->lost;
     int error = failed ? ENOMEM : 0;
     while (list) {
         struct save *s = list;
         list = s->next;
-        if (!(s->worth ? state_file_replace(dir, s->name, s->text)
-                       : state_file_remove(dir, s->name))) {
+        if (!write_one(k->dir, s)) {
             error = errno;
             failed++;
         }
-        free(s->text);
         free(s);
     }
     tell(k, failed, error);
@@ -332,15 +347,38 @@ state_keeper_hurry(struct state_keeper *k)
     pthread_mutex_unlock(&k->mutex);
 }
 
+static void
+tell_to_stop(struct state_keeper *k, bool stop)
+{
+    pthread_mutex_lock(&k->mutex);
+    k->stop = stop;
+    pthread_cond_signal(&k->wake);
+    pthread_mutex_unlock(&k->mutex);
+}
+
 void
 state_keeper_stop(struct state_keeper *k)
 {
     if (!k)
         return;
-    pthread_mutex_lock(&k->mutex);
-    k->stop = true;
-    pthread_cond_signal(&k->wake);
-    pthread_mutex_unlock(&k->mutex);
+    tell_to_stop(k, true);
     pthread_join(k->thread, NULL);
     keeper_free(k);
+}
+
+bool
+state_keeper_stop_soon(struct state_keeper *k, unsigned seconds)
+{
+    struct timespec until;
+    if (!k)
+        return true;
+    tell_to_stop(k, true);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += seconds;
+    if (pthread_timedjoin_np(k->thread, NULL, &until) != 0) {
+        tell_to_stop(k, false);
+        return false;
+    }
+    keeper_free(k);
+    return true;
 }

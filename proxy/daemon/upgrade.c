@@ -128,7 +128,11 @@ static void
 new_is_ready(struct upgrade *u)
 {
     u->phase = UPGRADE_HANDING;
-    u->let_go(u);
+    if (!u->let_go(u)) {
+        fail(u, "state-dir does not answer, so that what is known cannot go over: does its disk "
+                "hang?");
+        return;
+    }
     timer_set(u->ring, &u->patience, ring_clock(u->ring) + HAND_PATIENCE);
     tell_new(u, "go");
 }

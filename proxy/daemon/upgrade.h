@@ -34,7 +34,7 @@ struct upgrade {
     // What the process does: give a list of what is to be handed over; accept nothing more and save
     // what it knows; take that back; leave all to the successor.
     void (*hand)(struct upgrade *u, struct handed *to);
-    void (*let_go)(struct upgrade *u);
+    bool (*let_go)(struct upgrade *u);
     void (*take_back)(struct upgrade *u);
     void (*done)(struct upgrade *u, pid_t successor);
 

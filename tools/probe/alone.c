@@ -33,9 +33,15 @@ alone_take(struct export_lock *l, const char *state_dir, const struct nbd_uri *u
                    bytes_of(uri->export, uri->export_len));
     if (lock_alone(l))
         return true;
-    snprintf(err, errlen,
-             "an nbdzero-proxy serves this export, or probes it: nothing is measured "
-             "in place while it does");
+    if (lock_is_taken(errno))
+        snprintf(err, errlen,
+                 "an nbdzero-proxy serves this export, or probes it: nothing is measured "
+                 "in place while it does");
+    else
+        snprintf(err, errlen,
+                 "--state-dir %s: %s/locks cannot be locked: %s: nothing is measured in place "
+                 "without that",
+                 state_dir, state_dir, strerror(errno));
     lock_close(l);
     return false;
 }

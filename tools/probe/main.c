@@ -53,8 +53,10 @@ static bool
 print_json(const struct result *r)
 {
     json_t *json = report_json(r);
-    if (!json)
+    if (!json) {
+        fputs("nbdzero-probe: the report cannot be made: out of memory\n", stderr);
         return false;
+    }
     bool good = json_dumpf(json, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII) == 0;
     putchar('\n');
     json_decref(json);

@@ -2,6 +2,7 @@
 #include "report.h"
 #include "votes.h"
 
+#include <base/text.h>
 #include <string.h>
 #include <wire/names.h>
 
@@ -16,10 +17,13 @@ names_json(const char *words)
     return list;
 }
 
+// Escaped where it is no UTF-8: what was measured must not be lost for a file name.
 static json_t *
 text_or_null(const char *text)
 {
-    return *text ? json_string(text) : json_null();
+    char escaped[2048];
+    json_t *j = *text ? json_string(text) : json_null();
+    return j ? j : json_string(text_escape(escaped, sizeof escaped, bytes_str(text)));
 }
 
 static json_t *
@@ -191,10 +195,10 @@ report_json(const struct result *r)
         damage = range_json(&r->damage);
         json_object_set_new(damage, "rescue", text_or_null(r->rescue));
     }
-    return json_pack("{s:s, s:s, s:s, s:o, s:f, s:o, s:o, s:o, s:o, s:o}", "version",
-                     NBDZERO_VERSION, "uri", r->asked->uri, "mode", modes[r->asked->mode], "export",
-                     facts_json(&r->facts), "fast_zero_ratio", r->rules.ratio, "range",
-                     r->range.length ? range_json(&r->range) : json_null(), "verdicts",
-                     verdicts_json(r), "classes", classes, "altered", damage, "error",
+    return json_pack("{s:s, s:o, s:s, s:o, s:f, s:o, s:o, s:o, s:o, s:o}", "version",
+                     NBDZERO_VERSION, "uri", text_or_null(r->asked->uri), "mode",
+                     modes[r->asked->mode], "export", facts_json(&r->facts), "fast_zero_ratio",
+                     r->rules.ratio, "range", r->range.length ? range_json(&r->range) : json_null(),
+                     "verdicts", verdicts_json(r), "classes", classes, "altered", damage, "error",
                      text_or_null(r->trouble));
 }

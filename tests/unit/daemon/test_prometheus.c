@@ -90,6 +90,17 @@ Test(prometheus, verdicts_at_sizes)
     free(text);
 }
 
+// Of an export that nobody has opened yet: nobody knows how large it is.
+Test(prometheus, a_pin_without_an_end)
+{
+    render(
+        "{\"exports\": [{\"upstream\": \"u\", \"export\": \"d\", \"verdicts\": ["
+        "{\"no_hole\": false, \"bytes_from\": 1, \"bytes_to\": null, \"verdict\": \"fast\"}]}]}");
+    has_line(FAST "\"65536\"} 1");
+    has_line(FAST "\"16777216\"} 1");
+    free(text);
+}
+
 Test(prometheus, an_empty_snapshot)
 {
     render("{}");

@@ -315,3 +315,29 @@ Test(state_files, a_file_is_replaced_whole_or_not_at_all)
     snprintf(command, sizeof command, "test \"$(ls %s | wc -l)\" = 2", dir);
     cr_assert(system(command) == 0, "something is left beside them");
 }
+
+static void
+stop_soon(void *ctx, const struct export_description *d)
+{
+    (void)d;
+    cr_assert_not(state_keeper_stop_soon(ctx, 1), "it waits for what is held here");
+}
+
+// An upgrade must not wait for a disk that hangs; here it is the registry that does.
+Test(state_files, one_that_is_stuck_is_left_and_goes_on)
+{
+    char err[256], name[STATE_NAME_MAX];
+    struct registry *r = registry_new("", 1);
+    struct export *e = open_known(r);
+    struct state_keeper *k = state_keeper_start(r, dir, err, sizeof err);
+    registry_describe(r, NOW, stop_soon, k);
+    cr_assert(registry_order(r, known.address, known.name, EXPORT_PIN_SLOW, NOW));
+    state_keeper_hurry(k);
+    state_name(name, known.address, known.name);
+    for (int i = 0; i < 1000 && !is_there(name); i++)
+        usleep(10000);
+    cr_assert(is_there(name), "it still saves");
+    cr_assert(state_keeper_stop_soon(k, 5));
+    export_close(e, false);
+    registry_free(r);
+}
