@@ -4,7 +4,8 @@
 #include <zero/native.h>
 
 #define LIE         0.55 // a fast zero does not cost this share of writing; one may by accident,
-#define LIES        3u   // so many in a row do not
+#define LIES        3u  // so many in a row do not, unless the machine is busy for a while, and then
+#define LOOK_BACK   16u // most of the last ones were cheap
 #define REFUSE_MOST (30 * NS_PER_MIN)
 
 void
@@ -19,14 +20,19 @@ zero_native_refuses(const struct zero_native *n, nstime now)
     return now < n->until;
 }
 
+static void
+remember(struct zero_native *n, bool costly)
+{
+    n->history = (n->history << 1 | costly) & ((1u << LOOK_BACK) - 1);
+    n->known += n->known < LOOK_BACK;
+    n->costly = costly ? n->costly + 1 : 0;
+}
+
 bool
 zero_native_succeeded(struct zero_native *n, double took, double write, nstime now)
 {
-    if (took <= LIE * write) {
-        n->costly = 0;
-        return false;
-    }
-    if (++n->costly < LIES)
+    remember(n, took > LIE * write);
+    if (n->costly < LIES || 2 * (unsigned)__builtin_popcount(n->history) <= n->known)
         return false;
     n->costly = 0;
     n->since = now;

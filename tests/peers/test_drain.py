@@ -2,6 +2,7 @@
 """The end of a process, as its clients see it: what is in flight is finished, what comes is told ESHUTDOWN, and
 drain-timeout is kept."""
 import signal
+import threading
 import time
 
 import pytest
@@ -113,6 +114,48 @@ def test_drain_timeout_in_a_repair(stage):
     c.expect_close()
     assert ended(s.proxy) and not s.upstream.requests(wire.WRITE)
     s.upstream.may = True
+
+
+class ReadsLate(ModelUpstream):
+    """Takes no request before it may."""
+
+    size = 64 << 20
+
+    def __init__(self, folder, **overrides):
+        super().__init__(folder, **overrides)
+        self.may = threading.Event()
+
+    def transmit(self, c):
+        self.may.wait(30)
+        super().transmit(c)
+
+
+@pytest.mark.parametrize("sent", [16 << 20, 12 << 20], ids=["whole", "part"])
+def test_what_is_cut_is_not_sent_on(stage, sent):
+    """A WRITE that upstream has not taken: its client is told ESHUTDOWN, and upstream never gets all of it, however
+    late it reads; the client may have written elsewhere since."""
+    s = stage(ReadsLate, watch=False, drain_timeout="1s")
+    c = s.client(timeout=30)
+    c.start()
+    message = wire.request(wire.WRITE, 0, 16 << 20, cookie=77) + b"w" * (16 << 20)
+
+    def send():
+        try:
+            c.send(message[:28 + sent])
+        except OSError:
+            pass  # the end comes first
+    sender = threading.Thread(target=send)
+    sender.start()
+    wait_until(lambda: s.proxy.json()["connections"][0]["bytes_from_client"] > 1 << 20, 20, "some of it taken")
+    begin = time.monotonic()
+    drain(s.proxy)
+    reply = c.reply()
+    assert (reply.cookie, reply.error) == (77, wire.ESHUTDOWN)
+    assert ended(s.proxy) and time.monotonic() - begin < 8
+    sender.join(30)
+    s.upstream.may.set()
+    s.upstream.wait_no_connection()
+    assert not s.upstream.requests(wire.WRITE) and s.upstream.disk == bytes(64 << 20)
 
 
 def test_an_option_in_work(stage):

@@ -4,11 +4,13 @@ waits until that is over."""
 import os
 import signal
 import threading
+import time
 
 from nbdtest import wire
-from nbdtest.data import MIB
+from nbdtest.data import MIB, pattern
 from nbdtest.process import wait_until
-from probed_upstreams import HoldsZeroes
+from nbdtest.rawserver import ModelUpstream
+from probed_upstreams import SEED, HoldsZeroes
 
 RANGE = (0, 16 * MIB)
 
@@ -110,3 +112,53 @@ def test_a_reload_keeps_the_lock(model, start_proxy, raw, folder):
     two.stat("reload")
     assert world.ask(a) == wire.ENOTSUP and one.export()["probes"]["run"] == 0
     assert len(b.read(0, 512)) == 512
+
+
+def test_who_is_refused_meanwhile_opens_no_door(model, start_proxy, raw, folder):
+    """Of the other class, over another connection: the probe's lock is that of its whole process."""
+    world = World(model, start_proxy, raw, folder)
+    one, two = world.proxy(), world.proxy()
+    asker = world.begin_probe(one)
+    second = world.client(one)
+    assert second.call(wire.WRITE_ZEROES, *RANGE, wire.FAST_ZERO | wire.NO_HOLE) == wire.ENOTSUP
+    thread, clients = go_waits(world, two)
+    assert thread.is_alive(), "served while another process may write back over its writes"
+    world.upstream.go.set()
+    assert asker.reply().error in (0, wire.ENOTSUP)
+    thread.join(10)
+    assert clients
+
+
+def test_upstream_breaks_and_may_still_be_zeroing(model, start_proxy, raw, folder):
+    """A server that forks carries on for a moment: who waits in another process waits for that, too."""
+    world = World(model, start_proxy, raw, folder)
+    one, two = world.proxy(), world.proxy()
+    asker = world.begin_probe(one)
+    thread, clients = go_waits(world, two)
+    assert thread.is_alive()
+    broken = time.monotonic()
+    world.upstream.open_connections[0].close()
+    assert asker.reply().error == wire.EIO
+    thread.join(10)
+    assert clients and time.monotonic() - broken > 0.7, "served at once"
+    world.upstream.go.set()
+
+
+def test_without_multi_conn_a_second_connection_ends_it(model, start_proxy, raw, folder):
+    """What it writes upstream may hide from the first one, in a cache of that connection. It stays, or has gone again."""
+    for stays in True, False:
+        world = World(model, start_proxy, raw, folder)
+        world.upstream.flags = ModelUpstream.flags
+        proxy = world.proxy()
+        asker = world.begin_probe(proxy)
+        second = world.client(proxy)
+        if not stays:
+            second.disconnect()
+            wait_until(lambda p=proxy: p.active() == 1, 10, "it has gone")
+        zeroed = len(world.upstream.requests(wire.WRITE_ZEROES))
+        world.upstream.go.set()
+        assert asker.reply().error == wire.ENOTSUP
+        assert len(world.upstream.requests(wire.WRITE_ZEROES)) == zeroed == 1
+        assert bytes(world.upstream.disk) == pattern(len(world.upstream.disk), SEED)
+        assert proxy.export()["probes"]["reasons"]["no-guard"] == 1
+        proxy.stop()

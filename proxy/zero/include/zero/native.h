@@ -7,13 +7,16 @@
 
 #include <base/time.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <zero/class.h>
 
 struct zero_native {
-    unsigned costly; // successes in a row that cost nearly as much as writing
-    nstime since;    // when it was found out,
-    nstime until;    // and not asked before
-    double ratio;    // what it took then, of what writing takes
+    unsigned costly;  // successes in a row that cost nearly as much as writing
+    uint32_t history; // which of the last ones did, the newest in bit 0,
+    unsigned known;   // of so many
+    nstime since;     // when it was found out,
+    nstime until;     // and not asked before
+    double ratio;     // what it took then, of what writing takes
     nstime refuse_for;
 };
 
