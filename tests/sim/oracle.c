@@ -139,7 +139,7 @@ may_hold(struct oracle *o, uint64_t at, const uint8_t *p, bool safe, const struc
 static void
 check_sector(struct oracle *o, uint64_t at, const uint8_t *p, bool safe, const struct op *op)
 {
-    if (may_hold(o, at, p, safe, op))
+    if (may_hold(o, at, p, safe, op) || range_contains(o->scratch, (struct range){at, SECTOR}))
         return;
     const struct sector *s = sector_seen(o, at);
     const struct stamps *may = safe ? &s->safe : &s->now;
@@ -363,6 +363,8 @@ oracle_upstream(struct oracle *o, uint16_t type, uint16_t flags, struct range r,
                 uint64_t (*sent_by)(unsigned client))
 {
     bool lost = false;
+    if (range_contains(o->scratch, r))
+        return;
     for (const struct op *op = o->ops; op; op = op->next) {
         if (!asked_for(o, op, type, r, p, sent_by))
             continue;

@@ -44,6 +44,7 @@ struct sector {
 struct oracle {
     uint64_t size;
     struct disk *disk;
+    struct range scratch; // the proxy's own: anything may be there
     uint32_t repair; // unaligned WRITEs may reach upstream in whole blocks of this size; 0: not
     struct sparse sectors; // of struct sector
     struct op *ops;

@@ -17,6 +17,7 @@
     X("probe-faults", scenario_probe_faults, 100)                                                  \
     X("probe-vanishing", scenario_probe_vanishing, 120)                                            \
     X("probe-teaching", scenario_probe_teaching, 60)                                               \
+    X("scratch", scenario_scratch, 60)                                                             \
     X("rivals", scenario_rivals, 40)                                                               \
     X("zombies", scenario_zombies, 40)                                                             \
     X("guards", scenario_guards, 200)                                                              \
