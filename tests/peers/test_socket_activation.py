@@ -84,6 +84,27 @@ def test_activated_by_a_client(folder, processes, servers):
     assert os.path.exists(path), "it is systemd's file"
 
 
+def test_allow_at_a_unix_socket_is_warned_of(folder):
+    """The configuration cannot know what is passed; with TCP there is nothing to be said."""
+    unix, tcp = listening(family=socket.AF_UNIX, path=f"{folder}/s"), listening()
+    config = configuration(folder, "a", "b", extra="")
+    with open(config, encoding="ascii") as f:
+        text = f.read().replace("upstream = u\n", "upstream = u\nallow = 127.0.0.0/8\n")
+    with open(config, "w", encoding="ascii") as f:
+        f.write(text)
+    child = pass_to([paths.PROXY, "-c", config], [unix.fileno(), tcp.fileno()], ["a", "b"])
+    try:
+        with RawClient(tcp.getsockname(), timeout=30) as c:
+            assert c.receive(8) == b"NBDMAGIC"
+        with RawClient(f"{folder}/s", timeout=30) as c:
+            c.expect_close()
+    finally:
+        child.send_signal(signal.SIGTERM)
+        _, said = child.communicate(timeout=30)
+    warnings = [line for line in said.splitlines() if "allow refuses everybody" in line]
+    assert len(warnings) == 1 and "[listen a]" in warnings[0] and "SocketMode=" in warnings[0], said
+
+
 def test_several_of_one_name(folder, servers):
     servers.nbdkit("memory", "1M")
     sockets = [listening() for _ in range(3)]

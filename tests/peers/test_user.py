@@ -134,10 +134,14 @@ def test_reload_after_it(nobody_proxy, open_folder):
     works(proxy.address)
 
 
-def test_port_of_root(nobody_proxy, folder):
+def low_ports_are_roots():
     with open("/proc/sys/net/ipv4/ip_unprivileged_port_start", encoding="ascii") as f:
         if int(f.read()) < 2:
             pytest.skip("anybody may have any port here")
+
+
+def test_port_of_root(nobody_proxy):
+    low_ports_are_roots()
     proxy = nobody_proxy()
     add(proxy, "[listen low]\naddress = 127.0.0.77:1\nupstream = main")
     done = proxy.stat("reload", check=False)
@@ -197,9 +201,13 @@ def test_what_the_user_cannot_use_is_told(nobody_proxy, folder, world, open_fold
 # Who is not root -------------------------------------------------------------------------------
 
 
-def run_as(uid, gid, *argv, **kwargs):
+def must_execute(uid, gid):
     if subprocess.run(["test", "-x", paths.PROXY], check=False, user=uid, group=gid).returncode:
         pytest.skip(f"uid {uid} may not look into the build folder")
+
+
+def run_as(uid, gid, *argv, **kwargs):
+    must_execute(uid, gid)
     return subprocess.Popen(argv, user=uid, group=gid, extra_groups=[], stderr=subprocess.PIPE, text=True,
                             env={**os.environ, **SANITIZER_ENV, **ENV}, **kwargs)
 
@@ -231,6 +239,28 @@ def test_already_that_user(written, open_folder):
         p.send_signal(signal.SIGTERM)
         log = p.communicate(timeout=20)[1]
     assert p.returncode == 0 and "given up" not in log, log
+
+
+def test_a_capability_that_was_given_is_given_up(written, open_folder):
+    """As by AmbientCapabilities= of a unit that means it well: a low port cannot be had by it, which is said."""
+    must_execute(NOBODY.pw_uid, NOBODY.pw_gid)
+    low_ports_are_roots()
+    path = written("[listen low]", "address = 127.0.0.79:1", "upstream = main")
+    give = ["setpriv", f"--reuid={NOBODY.pw_uid}", f"--regid={NOBODY.pw_gid}", "--clear-groups",
+            "--inh-caps=+net_bind_service", "--ambient-caps=+net_bind_service"]
+    start = {"stderr": subprocess.PIPE, "text": True, "env": {**os.environ, **SANITIZER_ENV, **ENV}}
+    with subprocess.Popen([*give, paths.PROXY, "-c", path], **start) as p:
+        assert "127.0.0.79:1: Permission denied: ports below 1024 are root's" in p.communicate(timeout=20)[1]
+        assert p.returncode == 1
+    with subprocess.Popen([*give, paths.PROXY, "-c", written()], **start) as p:
+        try:
+            wait_until(lambda: os.path.exists(f"{open_folder}/control"), 20, "its control socket")
+            caps = [status(p.pid, t) for t in os.listdir(f"/proc/{p.pid}/task")]
+            assert all(int(t[name], 16) == 0 for t in caps for name in ("CapInh", "CapPrm", "CapEff", "CapAmb"))
+        finally:
+            p.send_signal(signal.SIGTERM)
+            p.communicate(timeout=20)
+        assert p.returncode == 0
 
 
 @pytest.mark.parametrize("key, said", [
