@@ -2,6 +2,7 @@
 """Reload: new connections get what the files say now, running ones keep what they began with, and a fault in
 any file changes nothing."""
 import os
+import re
 import signal
 import struct
 import threading
@@ -189,6 +190,91 @@ def test_certificates_of_an_upstream(stage, world, folder):
     c.start()
     assert works(c)
     assert s.proxy.stat("check").stdout.startswith("OK - ")
+
+
+def test_clients_must_show_who_they_are(stage, world):
+    s = stage(listen=world.listen(tls_verify_peer="no"))
+    running = secure(s.address, world.client)
+    edit(s.proxy, ("tls-verify-peer = no", "tls-verify-peer = yes"))
+    assert "[listen main] tls-verify-peer: no -> yes" in s.proxy.stat("reload").stdout
+    c = RawClient(s.address)
+    c.greet()
+    c.refused(world.client)
+    assert works(secure(s.address, world.as_alice)) and works(running)
+
+
+def ciphers_of(proxy, side):
+    return [row[side]["cipher"] for row in sorted(proxy.json()["connections"], key=lambda row: row["id"])
+            if row["listener"] == "main"]
+
+
+def test_ciphers_of_both_sides(stage, world):
+    short, long = "TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384"
+    s = stage(overrides={"tls": world.serving}, listen=world.listen(tls_ciphers=short),
+              **world.upstream(tls_ciphers=long))
+    running = secure(s.address, world.client)
+    with open(s.proxy.config, encoding="utf-8") as f:
+        text = f.read()
+    swapped = {short: long, long: short}
+    for old in swapped:
+        assert text.count(f"tls-ciphers = {old}") == 1
+    replace(s.proxy, re.sub(f"tls-ciphers = ({short}|{long})", lambda m: f"tls-ciphers = {swapped[m[1]]}", text))
+    out = s.proxy.stat("reload").stdout
+    assert f"[listen main] tls-ciphers: {short} -> {long}" in out
+    assert f"[upstream main] tls-ciphers: {long} -> {short}" in out
+    second = secure(s.address, world.client)
+    assert ciphers_of(s.proxy, "tls") == [short, long]
+    assert ciphers_of(s.proxy, "upstream_tls") == [long, short]
+    assert works(running) and works(second)
+
+
+def unreachable(s):
+    c = s.client()
+    c.greet()
+    assert c.final(wire.GO, wire.info_data("")) == wire.ERR_PLATFORM
+    c.close()
+
+
+def test_the_name_of_an_upstream(stage, world):
+    s = stage(overrides={"tls": world.serving}, **world.upstream(tls_hostname="elsewhere.example.org"))
+    unreachable(s)
+    edit(s.proxy, ("tls-hostname = elsewhere.example.org", "tls-hostname = localhost"))
+    by_stat(s.proxy)
+    c = s.client()
+    c.start()
+    edit(s.proxy, ("tls-hostname = localhost", "tls-hostname = elsewhere.example.org"))
+    by_stat(s.proxy)
+    unreachable(s)
+    assert works(c)
+
+
+def test_an_upstream_that_is_verified_again(stage, world, folder):
+    trust = world.directory(path=os.path.join(folder, "trust"), ca=world.foreign)
+    s = stage(overrides={"tls": world.serving}, tls_certificates=trust, tls_hostname="localhost",
+              tls_verify_peer="no")
+    c = s.client()
+    c.start()
+    edit(s.proxy, ("tls-verify-peer = no", "tls-verify-peer = yes"))
+    by_stat(s.proxy)
+    unreachable(s)
+    assert works(c)
+
+
+def test_psk_of_an_upstream(world, servers, start_proxy, folder):
+    """Its server has got another key."""
+    keys = {who: world.psk_file({"alice": who[:1].encode() * 32}, path=os.path.join(folder, f"{who}.psk"))
+            for who in ("old", "new")}
+    server = servers.nbdkit("memory", "1M", options=["--tls=require", f"--tls-psk={keys['new']}"])
+    proxy = start_proxy({"main": (f"nbds+unix://alice@/?socket={server.address}", {"tls_psk_file": keys["old"]})})
+    c = RawClient(proxy.address)
+    c.greet()
+    assert c.final(wire.GO, wire.info_data("")) == wire.ERR_PLATFORM
+    c.close()
+    edit(proxy, (keys["old"], keys["new"]))
+    by_stat(proxy)
+    c = RawClient(proxy.address)
+    c.start()
+    assert works(c)
 
 
 # What is wrong changes nothing ---------------------------------------------------------------
