@@ -184,8 +184,8 @@ struct state_keeper {
     uint64_t changes; // saved so far
     pthread_t thread;
     pthread_mutex_t mutex;
-    pthread_cond_t wake;
-    bool stop, hurry;
+    pthread_cond_t wake, done;
+    bool stop, hurry, ended;
     int trouble; // errno of what was told last; 0: all is saved
 };
 
@@ -295,13 +295,26 @@ wait_a_while(struct state_keeper *k)
     return !stop;
 }
 
+// Unless whoever wanted that could not wait for it.
+static bool
+ends(struct state_keeper *k)
+{
+    pthread_mutex_lock(&k->mutex);
+    bool ended = k->ended = k->stop;
+    pthread_cond_signal(&k->done);
+    pthread_mutex_unlock(&k->mutex);
+    return ended;
+}
+
 static void *
 keep(void *ctx)
 {
     struct state_keeper *k = ctx;
-    while (wait_a_while(k))
+    do {
+        while (wait_a_while(k))
+            save_changes(k);
         save_changes(k);
-    save_changes(k);
+    } while (!ends(k));
     return NULL;
 }
 
@@ -309,6 +322,7 @@ static void
 keeper_free(struct state_keeper *k)
 {
     pthread_cond_destroy(&k->wake);
+    pthread_cond_destroy(&k->done);
     pthread_mutex_destroy(&k->mutex);
     free(k->dir);
     free(k);
@@ -325,6 +339,7 @@ state_keeper_start(struct registry *r, const char *dir, char *err, size_t errlen
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&k->wake, &attr);
+    pthread_cond_init(&k->done, &attr);
     pthread_condattr_destroy(&attr);
     int rc = pthread_create(&k->thread, NULL, keep, k);
     if (rc == 0) {
@@ -347,38 +362,38 @@ state_keeper_hurry(struct state_keeper *k)
     pthread_mutex_unlock(&k->mutex);
 }
 
-static void
-tell_to_stop(struct state_keeper *k, bool stop)
+// By `until`, of CLOCK_MONOTONIC; NULL: as long as it takes.
+static bool
+stop_by(struct state_keeper *k, const struct timespec *until)
 {
     pthread_mutex_lock(&k->mutex);
-    k->stop = stop;
+    int rc = 0;
+    k->stop = true;
     pthread_cond_signal(&k->wake);
+    while (!k->ended && rc == 0)
+        rc = until ? pthread_cond_timedwait(&k->done, &k->mutex, until)
+                   : pthread_cond_wait(&k->done, &k->mutex);
+    bool ended = k->stop = k->ended;
     pthread_mutex_unlock(&k->mutex);
+    if (!ended)
+        return false;
+    pthread_join(k->thread, NULL);
+    keeper_free(k);
+    return true;
 }
 
 void
 state_keeper_stop(struct state_keeper *k)
 {
-    if (!k)
-        return;
-    tell_to_stop(k, true);
-    pthread_join(k->thread, NULL);
-    keeper_free(k);
+    if (k)
+        (void)stop_by(k, NULL);
 }
 
 bool
 state_keeper_stop_soon(struct state_keeper *k, unsigned seconds)
 {
     struct timespec until;
-    if (!k)
-        return true;
-    tell_to_stop(k, true);
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += seconds;
-    if (pthread_timedjoin_np(k->thread, NULL, &until) != 0) {
-        tell_to_stop(k, false);
-        return false;
-    }
-    keeper_free(k);
-    return true;
+    return !k || stop_by(k, &until);
 }

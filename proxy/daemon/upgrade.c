@@ -222,7 +222,9 @@ start_new(struct upgrade *u, char *err, size_t errlen)
 static bool
 may_begin(const struct upgrade *u, char *err, size_t errlen)
 {
-    if (u->phase == UPGRADE_DONE)
+    if (u->over)
+        snprintf(err, errlen, "upgrade refused: the process is ending");
+    else if (u->phase == UPGRADE_DONE)
         snprintf(err, errlen, "upgrade refused: process %ld has taken over already",
                  (long)u->successor);
     else if (u->phase != UPGRADE_NONE)
@@ -275,6 +277,7 @@ upgrade_forget(struct upgrade *u, struct upgrade_waiter *w)
 void
 upgrade_cancel(struct upgrade *u)
 {
+    u->over = true;
     if (u->phase == UPGRADE_STARTING || u->phase == UPGRADE_HANDING) {
         *u->cause = '\0';
         fail(u, "the process has been asked to end");

@@ -40,6 +40,7 @@ struct upgrade {
 
     // Its own business:
     enum upgrade_phase phase;
+    bool over;       // none any more: the process is ending
     pid_t started;   // our child
     pid_t successor; // its child, who will serve
     struct watch channel, ended;

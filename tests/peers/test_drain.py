@@ -116,6 +116,27 @@ def test_drain_timeout_in_a_repair(stage):
     s.upstream.may = True
 
 
+@pytest.mark.parametrize("how", ["signal", "command"])
+@pytest.mark.parametrize("tcp", [None, "127.0.0.1"])
+def test_an_upgrade_meanwhile_is_refused(stage, how, tcp):
+    """A package that is updated while its service stops asks for one."""
+    s = stage(Holds, watch=False, drain_timeout="60s", tcp=tcp)
+    c = s.client(timeout=30)
+    c.start()
+    cookie = c.request(wire.READ, 0, 512)
+    s.upstream.wait_requests(1, wire.READ)
+    drain(s.proxy)
+    if how == "signal":
+        s.proxy.process.popen.send_signal(signal.SIGUSR2)
+    else:
+        assert "the process is ending" in s.proxy.stat("upgrade", check=False).stderr
+    wait_until(lambda: "warn upgrade refused: the process is ending" in s.proxy.log(), 10, "a refusal")
+    s.upstream.may = True
+    assert c.reply(512).cookie == cookie
+    c.expect_close()
+    assert ended(s.proxy)
+
+
 class ReadsLate(ModelUpstream):
     """Takes no request before it may."""
 

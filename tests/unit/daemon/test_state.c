@@ -337,6 +337,11 @@ Test(state_files, one_that_is_stuck_is_left_and_goes_on)
     for (int i = 0; i < 1000 && !is_there(name); i++)
         usleep(10000);
     cr_assert(is_there(name), "it still saves");
+    cr_assert(registry_order(r, known.address, known.name, EXPORT_UNPIN, NOW));
+    state_keeper_hurry(k);
+    for (int i = 0; i < 1000 && is_there(name); i++)
+        usleep(10000);
+    cr_assert_not(is_there(name), "and again");
     cr_assert(state_keeper_stop_soon(k, 5));
     export_close(e, false);
     registry_free(r);
