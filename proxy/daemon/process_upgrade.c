@@ -88,6 +88,7 @@ leave(struct upgrade *u, pid_t successor)
 void
 process_upgradable(struct process *p)
 {
+    p->reload.upgrade = &p->upgrade;
     upgrade_init(&p->upgrade, p->ring, p->reload.options->argv);
     p->upgrade.hand = hand;
     p->upgrade.let_go = let_go;

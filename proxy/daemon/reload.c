@@ -10,6 +10,7 @@
 #include "files.h"
 #include "memory.h"
 #include "snapshot.h"
+#include "upgrade.h"
 
 #include <base/log.h>
 #include <errno.h>
@@ -201,9 +202,13 @@ json_t *
 reload_now(struct reload *r)
 {
     char error[128];
-    if (!r->over)
+    const char *why = r->over;
+    // Sockets are on their way to a successor, which has read the file.
+    if (!why && r->upgrade && upgrade_under_way(r->upgrade))
+        why = "an upgrade is under way, ask again when it is over";
+    if (!why)
         return read_anew(r);
-    snprintf(error, sizeof error, "reload refused: %s", r->over);
+    snprintf(error, sizeof error, "reload refused: %s", why);
     log_warn("%s", error);
     return json_pack("{s:s}", "error", error);
 }

@@ -13,6 +13,7 @@
 #include <jansson.h>
 
 struct control;
+struct upgrade;
 
 struct reload {
     const struct options *options;
@@ -22,6 +23,7 @@ struct reload {
     struct metrics *metrics;
     struct notifier *notifier;
     struct control *control; // NULL: none
+    const struct upgrade *upgrade; // NULL: there is none
     unsigned threads;
     const char *over; // why nothing is reloaded any more; NULL: it is
 };

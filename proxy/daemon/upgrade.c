@@ -274,11 +274,17 @@ upgrade_forget(struct upgrade *u, struct upgrade_waiter *w)
         *p = w->next;
 }
 
+bool
+upgrade_under_way(const struct upgrade *u)
+{
+    return u->phase == UPGRADE_STARTING || u->phase == UPGRADE_HANDING;
+}
+
 void
 upgrade_cancel(struct upgrade *u)
 {
     u->over = true;
-    if (u->phase == UPGRADE_STARTING || u->phase == UPGRADE_HANDING) {
+    if (upgrade_under_way(u)) {
         *u->cause = '\0';
         fail(u, "the process has been asked to end");
     }

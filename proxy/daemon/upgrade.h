@@ -55,6 +55,8 @@ void upgrade_init(struct upgrade *u, struct ring *ring, char *const *argv);
 // one line in err (which has been logged), and w is not called.
 bool upgrade_begin(struct upgrade *u, struct upgrade_waiter *w, char *err, size_t errlen);
 void upgrade_forget(struct upgrade *u, struct upgrade_waiter *w);
+// Has one begun that has not ended yet?
+bool upgrade_under_way(const struct upgrade *u);
 // The process is asked to end: a successor that does not serve yet is killed.
 void upgrade_cancel(struct upgrade *u);
 void upgrade_free(struct upgrade *u);

@@ -253,7 +253,7 @@ def test_a_bad_configuration(service, servers, raw, folder):
 
 
 def test_one_at_a_time(service, servers):
-    """While one is under way a second one is refused, and SIGTERM ends both processes."""
+    """While one is under way a second one is refused, and a reload; SIGTERM ends both processes."""
     upstream = servers.nbdkit("memory", "1M")
     s = service(upstream.uri)
     s.replace("#!/bin/sh\nexec sleep 100\n")
@@ -262,6 +262,7 @@ def test_one_at_a_time(service, servers):
     thread.start()
     wait_until(lambda: "upgrade: starting" in s.proxy.log(), 20)
     assert "another one is under way" in s.ask("upgrade")["error"]
+    assert "reload refused: an upgrade is under way" in s.ask("reload")["error"]
     assert accepts(s.proxy.address)
     s.proxy.process.popen.send_signal(signal.SIGTERM)
     thread.join(30)
