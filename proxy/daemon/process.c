@@ -56,6 +56,17 @@ give_up(struct timer *t)
     _exit(1);
 }
 
+// systemd ends what is left of a service by a second SIGTERM as soon as its main process has ended.
+// Who has handed over is not that process, and has its own drain-timeout.
+static void
+asked_to_end(struct process *p)
+{
+    if (p->ends_asked && p->upgrade.phase == UPGRADE_DONE)
+        log_info("SIGTERM again: this process drains already; SIGINT ends it now");
+    else
+        process_ends(p, "SIGTERM");
+}
+
 void
 process_ends(struct process *p, const char *why)
 {
@@ -94,7 +105,7 @@ got_signal(struct signals *s, int number)
     struct process *p = (struct process *)s;
     char err[ERROR_LINE]; // it is in the log
     switch (number) {
-    case SIGTERM: process_ends(p, "SIGTERM"); break;
+    case SIGTERM: asked_to_end(p); break;
     case SIGINT: process_ends(p, "SIGINT"); break;
     case SIGHUP: json_decref(reload_now(&p->reload)); break;
     case SIGUSR2: (void)upgrade_begin(&p->upgrade, NULL, err, sizeof err); break;

@@ -16,6 +16,7 @@ from nbdtest import paths, wire
 from nbdtest.data import MIB, connected
 from nbdtest.notify import NotifySocket
 from nbdtest.process import accepts, free_port, wait_until
+from nbdtest.rawserver import ModelUpstream
 from nbdtest.upstreams import Daemon
 from probed_upstreams import HoldsZeroes
 
@@ -69,6 +70,8 @@ class Service:
                 assert self.proxy.process.popen.wait(30) == 0, self.proxy.log()[-3000:]
             else:
                 wait_until(lambda p=pid: gone(p), 30, f"process {pid} ends")
+        # Successors are nobody's children here, so that only this tells a good end.
+        assert self.proxy.log().count(" info ended\n") == len(self.pids), self.proxy.log()[-3000:]
         self.proxy.check_log()
 
 
@@ -185,6 +188,38 @@ def test_the_old_one_answers_sigterm(service, servers, raw):
     assert s.proxy.process.popen.wait(20) == 0
     c.expect_close()
     assert accepts(s.proxy.address)
+
+
+class HoldsReads(ModelUpstream):
+    """Answers READ when it may."""
+
+    def __init__(self, folder, **overrides):
+        super().__init__(folder, **overrides)
+        self.may = threading.Event()
+
+    def on_read(self, c, r):
+        self.may.wait(30)
+        self.good(c, r)
+
+
+def test_a_second_sigterm_does_not_hurry_the_old_one(service, model, raw):
+    """systemd sends one when the new process, which has nothing to finish, has ended."""
+    upstream = model(HoldsReads)
+    s = service(upstream.uri, drain_timeout="60s")
+    c = raw(s.proxy.address, timeout=30)
+    c.start()
+    cookie = c.request(wire.READ, 0, 512)
+    upstream.wait_requests(1, wire.READ)
+    s.upgrade()
+    for pid in s.pids:
+        os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: gone(s.pid), 20, "the new process ends")
+    os.kill(s.pids[0], signal.SIGTERM)
+    wait_until(lambda: "SIGTERM again" in s.proxy.log(), 20)
+    assert c.silent(0.3)
+    upstream.may.set()
+    assert c.reply(512)[:2] == (cookie, 0)
+    c.expect_close()
 
 
 def test_upgrade_timeout(service, servers, raw):
