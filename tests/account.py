@@ -7,7 +7,8 @@ A few tests that failed among many others, with no word of a sanitizer, are run 
 counted as passed and named as unsteady, so that somebody looks at them.
 
   account.py note FOLDER passed|failed|not-run NAME [WHY]
-  account.py meson FOLDER NAME TESTLOG.JSON
+  account.py meson FOLDER NAME TESTLOG.JSON STATUS
+  account.py blame FOLDER NAME             pytest has ended with 1: that must be in the account
   account.py again FOLDER NAME             prints the tests that may be run once more
   account.py settle FOLDER NAME            ... which have been, into the account NAME-again
   account.py sum FOLDER                    prints, and exits with 1 if anything failed"""
@@ -17,6 +18,7 @@ import os
 import re
 import sys
 
+CRITERION_SKIP = re.compile(r"^\[SKIP\] (.*)$", re.M)
 CRITERION = re.compile(r"Tested: *(\d+).*?Passing: *(\d+).*?Failing: *(\d+).*?Crashing: *(\d+)")
 AGAIN_MOST = 3
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -38,8 +40,8 @@ def note(folder, kind, name, why=""):
         write(folder, name, skipped=1, not_run=[f"{name}: {why}"])
 
 
-def meson(folder, name, log):
-    """Criterion counts its own tests; any other test of meson's counts as one."""
+def meson(folder, name, log, status):
+    """Criterion counts its own tests; any other test of meson's counts as one. status: meson's."""
     total = {"passed": 0, "failed": 0, "skipped": 0, "not_run": []}
     if not os.path.exists(log):
         print(f"FAILED: {name}: meson left no log")
@@ -50,6 +52,8 @@ def meson(folder, name, log):
             test = json.loads(line)
             text = COLOUR.sub("", (test.get("stdout") or "") + (test.get("stderr") or ""))
             counts = CRITERION.findall(text)
+            total["not_run"] += [f"{test['name']}: {s}" for s in CRITERION_SKIP.findall(text)]
+            total["skipped"] += len(CRITERION_SKIP.findall(text))
             passed = sum(int(c[1]) for c in counts)
             failed = sum(int(c[2]) + int(c[3]) for c in counts)
             if test["result"] == "SKIP":
@@ -61,7 +65,17 @@ def meson(folder, name, log):
                 total["passed"] += passed
                 total["failed"] += failed or 1
                 print(f"FAILED: {name}: {test['name']}: {test['result']}")
+    if status != "0" and not total["failed"]:
+        print(f"FAILED: {name}: meson ended with status {status}")
+        total["failed"] = 1
     write(folder, name, **total)
+
+
+def blame(folder, name):
+    """pytest says that something failed: is it in the account?"""
+    account = read(folder, name)
+    if not account.get("failed") and not account.get("unsteady"):
+        note(folder, "failed", f"{name}-whole", "pytest says so, and no test does")
 
 
 def read(folder, name):
@@ -122,6 +136,8 @@ def main(argv):
         meson(*argv[2:])
     elif verb == "again":
         again(*argv[2:])
+    elif verb == "blame":
+        blame(*argv[2:])
     elif verb == "settle":
         settle(*argv[2:])
     elif verb == "sum":

@@ -75,7 +75,7 @@ def start_proxy(folder, processes):
         if proxy.process.running():
             proxy.stop()
         else:
-            proxy.check_log()
+            proxy.check_end()
 
 
 @pytest.fixture
@@ -151,6 +151,13 @@ def pytest_runtest_logreport(report):
         _not_run.append(f"{name}: {why.replace('Skipped: ', '')}")
     elif report.when == "call":
         _count["passed"] += 1
+
+
+def pytest_collectreport(report):
+    if report.failed:  # a file that cannot be read: with it all of its tests are missing
+        _count["failed"] += 1
+        _failures[report.nodeid] = 1
+        _damning.append(report.nodeid)
 
 
 def pytest_terminal_summary(terminalreporter):

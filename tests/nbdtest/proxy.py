@@ -13,7 +13,7 @@ from . import paths
 from .process import Process, free_port, wait_until
 
 # What a sanitizer writes when it has found something.
-SANITIZER = re.compile(r"(ERROR: (Address|Leak)Sanitizer|WARNING: ThreadSanitizer|runtime error: )")
+SANITIZER = re.compile(r"(ERROR: \w+Sanitizer|WARNING: ThreadSanitizer|Sanitizer:\s?DEADLYSIGNAL|runtime error: )")
 # No halt at the first race: the report at the end of the log is what fails the test.
 SANITIZER_ENV = {
     "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:detect_stack_use_after_return=1",
@@ -206,7 +206,14 @@ class Proxy:
         self.check_log()
         assert status == 0, f"exit status {status} after SIGTERM\n{self.log()[-3000:]}"
 
+    def check_end(self):
+        """It has ended before: by itself, or killed by its test, and not by a crash."""
+        status = self.process.popen.returncode
+        assert status >= 0 or status == -signal.SIGKILL, f"killed by signal {-status}\n{self.log()[-3000:]}"
+        self.check_log()
+
     def check_log(self):
+        assert "a worker thread is stuck" not in self.log(), self.log()[-3000:]
         found = SANITIZER.search(self.log())
         if found:
             raise AssertionError(f"sanitizer report:\n{self.log()[found.start():][:6000]}")

@@ -21,7 +21,8 @@ static struct user user;
 static void
 open_all(void)
 {
-    if (system("command -v gnutls-cli gnutls-serv psktool >/dev/null") != 0)
+    if (system("{ command -v gnutls-cli && command -v gnutls-serv && command -v psktool; } "
+               ">/dev/null"))
         cr_skip_test("gnutls-bin is not installed");
     rig_open(&rig);
     pki_open();
