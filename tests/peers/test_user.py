@@ -290,6 +290,7 @@ def test_faults(written, line, said):
 
 def test_upgrade_after_it(nobody_proxy):
     """The successor is nobody from its first moment, and has all sockets, that of root's port, too."""
+    must_execute(NOBODY.pw_uid, NOBODY.pw_gid)
     proxy = nobody_proxy(extra="[listen low]\naddress = 127.0.0.79:1\nupstream = main\n")
     before = proxy.json()["pid"]
     proxy.process.popen.send_signal(signal.SIGUSR2)
