@@ -96,12 +96,17 @@ stream_stalled(struct stream *st, struct progress *in, struct progress *out, uin
     return in_still || out_still;
 }
 
+// Who gives a probe up may leave a chunk zeroed: not for an io-timeout that is meant for messages.
+#define PROBE_HUNG (60 * NS_PER_SEC)
+
 // A reply may take as long as it takes, unless others wait for it: those whom a guard holds back,
 // or everybody, when connections pile up whose clients have gone.
 static bool
 is_hung(struct session *s, nstime limit, nstime now)
 {
     bool ought = s->slots && (s->exclusive || s->repairs || s->phase == PHASE_FINISHING);
+    if (s->exclusive && limit < PROBE_HUNG)
+        limit = PROBE_HUNG;
     return stands_still(&s->upstream_owes, ought, stream_last_received(s->upstream), limit, now);
 }
 
