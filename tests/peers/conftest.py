@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The stage of the peers tests: one proxy with one worker, somebody who misbehaves, somebody who
 does not, and who must be served all the time."""
+import os
+
 import pytest
 
 from nbdtest import forge, wire
@@ -31,6 +33,12 @@ class Stage:
 def world(tmp_path_factory):
     """Certificates, right and wrong: see tls_world.py."""
     return World(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture
+def keys(world, folder):
+    """A listener's folder of certificates that a test may change."""
+    return world.directory(path=os.path.join(folder, "keys"), ca=world.ours, server=world.server)
 
 
 @pytest.fixture
