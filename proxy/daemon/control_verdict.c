@@ -54,10 +54,12 @@ warnings(const struct control_call *call)
     json_t *list = json_array();
     struct state_counts counts = state_counts();
     const char *dir = call->means->reload->config->settings->state_dir;
-    if (!*dir || counts.unsaved)
-        json_array_append_new(
-            list, json_sprintf("%s: this lasts as long as the process",
-                               *dir ? "state-dir cannot be written" : "there is no state-dir"));
+    bool left = call->means->reload->over;
+    if (!call->means->state || counts.unsaved || left)
+        json_array_append_new(list, json_sprintf("%s: this lasts as long as the process",
+                                                 left   ? call->means->reload->over
+                                                 : *dir ? "state-dir cannot be written"
+                                                        : "there is no state-dir"));
     return list;
 }
 

@@ -44,6 +44,7 @@ struct handed {
     int *fds;     // not owned
     char **names; // for $LISTEN_FDNAMES
     unsigned n;
+    const char *state_dir; // not owned
 };
 void handed_add(struct handed *h, enum inherited_kind kind, const char *name, int fd);
 // systemd's, all of them.

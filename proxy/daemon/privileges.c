@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 static bool given_up;
+static int kept_error; // why capabilities could not be given up; 0: they could
 
 // Capabilities ---------------------------------------------------------------------------
 
@@ -56,8 +57,7 @@ privileges_begin(const struct run_as *id)
         empty_bounding_set();
         (void)set_capabilities(true);
     } else if (geteuid() != 0 && !set_capabilities(false)) {
-        log_warn("capabilities that this process was given cannot be given up: %s",
-                 strerror(errno));
+        kept_error = errno;
     }
 }
 
@@ -113,17 +113,30 @@ has_changed(const struct run_as *id)
     return setuid(0) < 0 && set_capabilities(false);
 }
 
+// Private keys are in this memory, and nobody may trace it or find it in a core file. (Of a process
+// that changes its user the kernel thinks so, too, unless fs.suid_dumpable says otherwise.)
+static void
+hide_memory(void)
+{
+    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
 bool
 privileges_drop(const struct run_as *id, char *err, size_t errlen)
 {
+    if (kept_error) // there was no log yet
+        log_warn("capabilities that this process was given cannot be given up: %s",
+                 strerror(kept_error));
     if (!id->given) {
         if (geteuid() == 0)
             log_warn("this process runs as root and needs none of that: user = NAME in [proxy], "
                      "or User= of systemd, would be right");
         return true;
     }
-    if (geteuid() != 0)
+    if (geteuid() != 0) {
+        hide_memory(); // also after an upgrade, whose process never was root
         return is_already(id, err, errlen);
+    }
     if (id->uid == 0)
         return true;
     if (!change(id) || !has_changed(id)) {
@@ -131,9 +144,7 @@ privileges_drop(const struct run_as *id, char *err, size_t errlen)
                  (long)id->gid, strerror(errno));
         return false;
     }
-    // The kernel has done so already unless fs.suid_dumpable says otherwise: private keys are in
-    // this memory, and nobody may trace it or find it in a core file.
-    (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    hide_memory();
     given_up = true;
     log_info("root has been given up: user %s%suid %ld, gid %ld", id->name ? id->name : "",
              id->name ? ", " : "", (long)id->uid, (long)id->gid);

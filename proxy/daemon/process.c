@@ -3,6 +3,7 @@
 
 #include "become_user.h"
 #include "files.h"
+#include "log.h"
 #include "process_inside.h"
 #include "state_file.h"
 #include "successor.h"
@@ -18,11 +19,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-// After the second signal a probe's chunk may take 1 s. What has not ended a second after that is
-// stuck.
-#define GIVE_UP (2 * NS_PER_SEC)
+// After the second signal a probe's chunk may take 1 s to be written back; what is under way
+// upstream then keeps its guard for 1 s, and connections have 1 s to be closed. What has not ended
+// a second after that is stuck.
+#define GIVE_UP (4 * NS_PER_SEC)
 
 #define ERROR_LINE 800
+
+#define SAVE_WITHIN_S 10
 
 // Of a core, what statistics may take in the long run: 1 %.
 #define PICTURES_PART     100u
@@ -248,6 +252,19 @@ serve(struct process *p, unsigned threads, unsigned most, bool successor)
     p->watchdog = watchdog_start(p->ring, p->workers, &p->notifier);
 }
 
+// Two processes that serve one export must see each other's locks, or each would measure over the
+// other's writes.
+static bool
+same_locks(const struct config *c, char *err, size_t errlen)
+{
+    const char *old = successor_state_dir(), *dir = c->settings->state_dir;
+    if (!old || strcmp(old, dir) == 0)
+        return true;
+    snprintf(err, errlen, "state-dir: %s -> %s needs a restart, an upgrade cannot change it",
+             *old ? old : "(none)", *dir ? dir : "(none)");
+    return false;
+}
+
 // The ring comes first: where io_uring is forbidden, that is the one thing to say.
 static bool
 start(struct process *p, char *err, size_t errlen)
@@ -257,7 +274,7 @@ start(struct process *p, char *err, size_t errlen)
     if (privileges_will_drop(&c->identity))
         files_owner(c->identity.uid, c->identity.gid);
     p->ring = ring_new(err, errlen);
-    if (!p->ring || !inherited_good(err, errlen))
+    if (!p->ring || !inherited_good(err, errlen) || !same_locks(c, err, errlen))
         return false;
     process_upgradable(p);
     unsigned most =
@@ -279,6 +296,8 @@ start(struct process *p, char *err, size_t errlen)
     if (!open_control(p, err, errlen) || !open_metrics(p, err, errlen) ||
         !become_user(c, p->reload.control, p->reload.options->config, err, errlen))
         return false;
+    if (p->reload.options->successor)
+        successor_tied();
     check_state_dir(p->registry, c->settings->state_dir);
     p->signals.got = got_signal;
     if (!signals_start(&p->signals, p->ring)) {
@@ -290,6 +309,14 @@ start(struct process *p, char *err, size_t errlen)
         return false;
     serve(p, threads, most, p->reload.options->successor);
     return true;
+}
+
+static void
+give_up_saving(void)
+{
+    log_error("state-dir does not answer: ending without saving what changed last");
+    log_stop();
+    _exit(1);
 }
 
 static void
@@ -305,7 +332,9 @@ clean_up(struct process *p)
         listeners_close(p->listeners);
         listeners_free(p->listeners);
     }
-    state_keeper_stop(p->state);
+    // Signals are not heeded any more: a disk that hangs must not keep the process.
+    if (!state_keeper_stop_soon(p->state, SAVE_WITHIN_S))
+        give_up_saving();
     if (p->registry)
         registry_free(p->registry);
     if (p->ring)

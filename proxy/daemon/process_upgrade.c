@@ -20,6 +20,7 @@ hand(struct upgrade *u, struct handed *to)
     listeners_hand(p->listeners, to);
     control_hand(p->reload.control, to);
     metrics_hand(p->metrics, to);
+    to->state_dir = p->reload.config->settings->state_dir;
 }
 
 // What is learnt from here on is not saved: the files are the successor's, which reads them next.

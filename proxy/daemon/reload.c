@@ -128,11 +128,20 @@ note_change(void *ctx, const char *line)
     json_array_append_new(ctx, snapshot_text(line));
 }
 
+// What needs a restart stays what it is, for whoever reads it later, too.
+static void
+keep_state_dir(const struct config *old, struct config *next)
+{
+    free(next->settings->state_dir);
+    next->settings->state_dir = need_copy(old->settings->state_dir);
+}
+
 static json_t *
 apply(struct reload *r, struct config *next, struct faults *f)
 {
     const char *file = r->options->config;
     json_t *changes = json_array();
+    keep_state_dir(r->config, next);
     int log_level = change_log_level(r, next, f);
     config_changes(&r->config->document, &next->document, f, note_change, changes);
     unsigned most =
@@ -204,10 +213,15 @@ reload_now(struct reload *r)
     char error[128];
     const char *why = r->over;
     // Sockets are on their way to a successor, which has read the file.
-    if (!why && r->upgrade && upgrade_under_way(r->upgrade))
+    bool upgrading = !why && r->upgrade && upgrade_under_way(r->upgrade);
+    if (upgrading)
         why = "an upgrade is under way, ask again when it is over";
     if (!why)
         return read_anew(r);
+    if (upgrading) { // systemd waits for both words
+        notify_reloading(r->notifier);
+        notify_reloaded(r->notifier, true);
+    }
     snprintf(error, sizeof error, "reload refused: %s", why);
     log_warn("%s", error);
     return json_pack("{s:s}", "error", error);

@@ -16,6 +16,8 @@
 #define OLD_PATIENCE 60000 // ms: it may have much to save
 
 static int channel = -1; // of the process, as the variable is
+static pid_t parent;     // the one in the middle
+static char *old_state_dir;
 
 static void
 tell(const char *word)
@@ -57,23 +59,42 @@ wait_for(pid_t child)
     _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
 }
 
+// Killed with its parent, as long as the old process may give up.
+void
+successor_tied(void)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(1);
+}
+
+const char *
+successor_state_dir(void)
+{
+    return old_state_dir;
+}
+
 bool
 successor_begin(void)
 {
-    char text[32];
+    char text[128];
+    const char *dir = getenv(UPGRADE_STATE_DIR);
+    old_state_dir = dir ? strdup(dir) : NULL;
+    unsetenv(UPGRADE_STATE_DIR);
     channel = channel_of_environment();
     unsetenv(UPGRADE_VARIABLE);
     if (channel < 0)
         return false;
-    pid_t parent = getpid(), child = fork();
+    parent = getpid();
+    pid_t child = fork();
     if (child > 0)
         wait_for(child);
-    if (child == 0) {
-        // Killed with its parent, as long as the old process may give up.
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (getppid() != parent)
-            _exit(1);
+    if (child < 0) { // the old process would take this one for the one in the middle
+        snprintf(text, sizeof text, "fork: %s", strerror(errno));
+        successor_failed(text);
+        _exit(1);
     }
+    successor_tied();
     fcntl(channel, F_SETFD, FD_CLOEXEC);
     snprintf(text, sizeof text, "%ld", (long)getpid());
     setenv("LISTEN_PID", text, true); // sd_listen_fds(3): they are for this process
@@ -119,10 +140,16 @@ successor_ready(char *err, size_t errlen)
 void
 successor_serving(void)
 {
+    static const char text[] = "error upgrade: the old process has taken back what it gave\n";
     char word[UPGRADE_WORD_MAX];
     prctl(PR_SET_PDEATHSIG, 0);
     tell("serving");
-    (void)listen_to_old(word, sizeof word);
+    if (strcmp(listen_to_old(word, sizeof word), "told") != 0) {
+        // At once, and leaving everything as it is: it is that of the old one, which serves.
+        ssize_t written = write(STDERR_FILENO, text, sizeof text - 1);
+        (void)written;
+        _exit(1);
+    }
     close(channel);
     channel = -1;
 }

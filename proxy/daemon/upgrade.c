@@ -19,6 +19,7 @@
 
 #define START_PATIENCE (30 * NS_PER_SEC)
 #define HAND_PATIENCE  (10 * NS_PER_SEC)
+#define RESERVE        ((size_t)1 << 20) // for the names of sockets, and the environment
 
 #define UPGRADE_OF(p, member) ((struct upgrade *)((char *)(p)-offsetof(struct upgrade, member)))
 
@@ -75,6 +76,8 @@ let_child_go(struct upgrade *u)
     close_watch(u, &u->ended);
     bool was_dead = waitpid(u->started, &status, WNOHANG) == u->started;
     if (!was_dead) {
+        if (u->phase != UPGRADE_DONE && u->successor > 0) // who may not be tied to it
+            kill(u->successor, SIGKILL);
         kill(u->started, SIGKILL);
         while (waitpid(u->started, NULL, 0) < 0 && errno == EINTR)
             ;
@@ -146,7 +149,8 @@ new_is_serving(struct upgrade *u)
     log_info("upgrade: process %ld serves now; this one keeps its connections until they end",
              (long)pid);
     u->done(u, pid);
-    close_watch(u, &u->channel); // which says that systemd has been told
+    tell_new(u, "told"); // systemd has been
+    close_watch(u, &u->channel);
     tell_all(u, pid, NULL);
 }
 
@@ -229,6 +233,10 @@ may_begin(const struct upgrade *u, char *err, size_t errlen)
                  (long)u->successor);
     else if (u->phase != UPGRADE_NONE)
         snprintf(err, errlen, "upgrade refused: another one is under way");
+    else if (getpid() == 1)
+        snprintf(err, errlen,
+                 "upgrade refused: this is process 1, with whose end the container ends: replace "
+                 "the container");
     else if (!u->binary || !u->argv)
         snprintf(err, errlen, "upgrade refused: the path of this program is not known");
     else
@@ -243,7 +251,14 @@ upgrade_begin(struct upgrade *u, struct upgrade_waiter *w, char *err, size_t err
     char cause[512];
     if (!may_begin(u, err, errlen))
         return false;
-    if (!start_new(u, cause, sizeof cause)) {
+    if (!memory_reserve(RESERVE)) { // a process that serves must not end for this
+        snprintf(err, errlen, "upgrade refused: out of memory");
+        log_warn("%s", err);
+        return false;
+    }
+    bool started = start_new(u, cause, sizeof cause);
+    memory_release();
+    if (!started) {
         snprintf(err, errlen, "upgrade failed, the running process goes on: cannot start %s: %s",
                  u->binary, cause);
         log_error("%s", err);

@@ -20,7 +20,8 @@
 
 // Of sockets, not of other variables.
 static const char *const replaced[] = {
-    "LISTEN_PID=", "LISTEN_FDS=", "LISTEN_FDNAMES=", "WATCHDOG_PID=", UPGRADE_VARIABLE "="};
+    "LISTEN_PID=",   "LISTEN_FDS=",        "LISTEN_FDNAMES=",
+    "WATCHDOG_PID=", UPGRADE_VARIABLE "=", UPGRADE_STATE_DIR "="};
 
 static bool
 is_replaced(const char *variable)
@@ -49,12 +50,13 @@ environment(const struct handed *h)
     size_t n = 0, kept = 0;
     while (environ[n])
         n++;
-    char **list = need_zeroed(n + 4, sizeof *list);
+    char **list = need_zeroed(n + 5, sizeof *list);
     for (size_t i = 0; i < n; i++)
         if (!is_replaced(environ[i]))
             list[kept++] = need_copy(environ[i]);
     list[kept++] = need_text("LISTEN_FDS=%u", h->n);
     list[kept++] = names_of(h);
+    list[kept++] = need_text(UPGRADE_STATE_DIR "=%s", h->state_dir ? h->state_dir : "");
     list[kept] = need_text(UPGRADE_VARIABLE "=%u", FIRST + h->n);
     return list;
 }

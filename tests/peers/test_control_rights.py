@@ -11,7 +11,7 @@ from nbdtest.process import wait_until
 from nbdtest.proxy import run_proxy
 
 STRANGER, GROUP = 54321, 54322
-CHANGES = {"reload": {}, "drain": {}, "log-level": {"level": "error"},
+CHANGES = {"reload": {}, "drain": {}, "upgrade": {}, "log-level": {"level": "error"},
            "verdict": {"export": "", "verdict": "fast"}}
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The end of a process, as its clients see it: what is in flight is finished, what comes is told ESHUTDOWN, and
 drain-timeout is kept."""
+import os
 import signal
 import threading
 import time
@@ -10,6 +11,7 @@ import pytest
 from nbdtest import wire
 from nbdtest.process import wait_until
 from nbdtest.rawserver import ModelUpstream
+from probed_upstreams import HoldsZeroes
 
 
 class Holds(ModelUpstream):
@@ -135,6 +137,20 @@ def test_an_upgrade_meanwhile_is_refused(stage, how, tcp):
     assert c.reply(512).cookie == cookie
     c.expect_close()
     assert ended(s.proxy)
+
+
+def test_a_second_signal_while_a_probe_is_stuck(stage):
+    """Upstream never answers its zero. It ends well all the same, and leaves no socket behind."""
+    s = stage(HoldsZeroes, watch=False, drain_timeout="60s")
+    c = s.client(timeout=30)
+    c.start()
+    c.request(wire.WRITE_ZEROES, 0, 16 << 20, wire.FAST_ZERO)
+    s.upstream.wait_requests(1, wire.WRITE_ZEROES)
+    drain(s.proxy)
+    s.proxy.process.popen.send_signal(signal.SIGTERM)
+    assert c.reply().error == wire.EIO
+    assert ended(s.proxy) and not os.path.exists(s.proxy.control)
+    s.upstream.go.set()
 
 
 class ReadsLate(ModelUpstream):

@@ -287,6 +287,58 @@ def test_a_bad_configuration(service, servers, raw, folder):
     s.proxy.listen.address = path
 
 
+def test_another_state_dir_needs_a_restart(service, servers, folder):
+    """The two processes would not see each other's locks. A reload that is told so changes nothing of it, either."""
+    upstream = servers.nbdkit("memory", "1M")
+    s = service(upstream.uri)
+    state = s.proxy.json()["state"]["dir"]
+    with open(s.proxy.config, encoding="ascii") as f:
+        text = f.read()
+    assert text.count(f"state-dir = {state}\n") == 1
+    with open(s.proxy.config, "w", encoding="ascii") as f:
+        f.write(text.replace(f"state-dir = {state}\n", f"state-dir = {folder}/elsewhere\n"))
+    assert any("state-dir" in line for line in s.ask("reload")["result"]["warnings"])
+    assert s.proxy.json()["state"]["dir"] == state
+    error = s.ask("upgrade")["error"]
+    assert f"state-dir: {state} -> {folder}/elsewhere needs a restart" in error and "goes on" in error
+    with open(s.proxy.config, "w", encoding="ascii") as f:
+        f.write(text)
+    s.upgrade()
+
+
+# Says that it is ready, takes what it is given, and fails.
+TURNCOAT = """#!/usr/bin/python3
+import os, socket, sys, time
+channel = socket.socket(fileno=int(os.environ["NBDZERO_UPGRADE"]))
+channel.send(b"pid %d" % os.getpid())
+channel.send(b"ready")
+assert channel.recv(100) == b"go"
+{end}
+"""
+
+
+@pytest.mark.parametrize("end, why", [("sys.exit(3)", "exit status 3"),
+                                      ("channel.send(b'failed of its own')\nsys.exit(1)", "of its own")])
+def test_one_that_fails_when_it_has_everything(service, servers, raw, end, why):
+    """All is taken back: listeners, control socket, and the saving of verdicts."""
+    upstream = servers.nbdkit("memory", "1M")
+    s = service(upstream.uri)
+    c = raw(s.proxy.address)
+    c.start()
+    s.replace(TURNCOAT.replace("{end}", end))
+    assert why in s.ask("upgrade")["error"]
+    late = raw(s.proxy.address)
+    late.start()
+    assert late.write(0, b"l" * 512) == 0 and c.read(0, 512) == b"l" * 512
+    s.proxy.stat("verdict", "", "slow")
+    wait_until(lambda: [n for n in os.listdir(s.proxy.state_dir) if n.startswith("verdict-")], 20, "it is saved")
+    for one in (c, late):
+        one.disconnect()
+    shutil.copy(paths.PROXY, s.program + ".new")
+    os.rename(s.program + ".new", s.program)
+    s.upgrade()
+
+
 def test_one_at_a_time(service, servers):
     """While one is under way a second one is refused, and a reload; SIGTERM ends both processes."""
     upstream = servers.nbdkit("memory", "1M")
