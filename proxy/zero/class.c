@@ -6,6 +6,7 @@
 
 #define FAST_AGREEING 2u                // one FAST may be an accident; two make a verdict
 #define DEAR_AGREEING 2u                // so may be zeroes that cost more than writing
+#define WEIGHED_FROM  9u                // samples: with fewer only small chunks have been looked at
 #define AFTER_ERROR   (30 * NS_PER_MIN) // no probe after one that met an error
 #define HOUR          (60 * NS_PER_MIN)
 #define FLUSH_EVERY   NS_PER_MIN
@@ -112,7 +113,8 @@ zero_class_wants_teaching(struct zero_class *c, const struct zero_rules *r, uint
                           nstime now)
 {
     class_settle(c, now);
-    bool doubtful = r->cheapest && c->dear && c->dear < DEAR_AGREEING;
+    bool doubtful = r->cheapest && c->verdict == ZERO_SLOW && c->dear < DEAR_AGREEING &&
+                    c->cheap < DEAR_AGREEING;
     return r->policy == ZERO_MEASURE && (c->verdict == ZERO_UNKNOWN || doubtful) &&
            may_probe(c, r, length, now);
 }
@@ -141,10 +143,11 @@ zero_class_probe_begins(struct zero_class *c, nstime now)
 static void
 weigh(struct zero_class *c, const struct zero_finding *f)
 {
-    if (!f->has_model)
+    if (!f->has_model || f->samples < WEIGHED_FROM)
         return;
     bool dear = zero_model_write_is_cheaper(&f->model, ZERO_PROBE_FROM, 0);
     c->dear = dear ? c->dear + 1 : 0;
+    c->cheap = dear ? 0 : c->cheap + 1;
 }
 
 static void
@@ -210,6 +213,7 @@ zero_class_borrow(struct zero_class *c, const struct zero_class *from)
     c->samples = from->samples;
     c->agreeing = from->agreeing;
     c->dear = from->dear;
+    c->cheap = from->cheap;
     c->refuse_for = from->refuse_for;
     c->next_flush = from->next_flush;
     watch_begin(c);
@@ -225,6 +229,7 @@ zero_class_traffic(struct zero_class *c, enum traffic_says says, const struct ze
         struct zero_finding f = {.has_model = true, .model = *model, .samples = samples};
         weigh(c, &f);
         c->dear *= DEAR_AGREEING; // it rests on many operations
+        c->cheap *= DEAR_AGREEING;
         learn_slow(c, &f, ZERO_FROM_TRAFFIC, now);
     } else if (says == TRAFFIC_NOT_FAST && c->verdict == ZERO_FAST) {
         class_doubt(c);

@@ -156,13 +156,22 @@ decide(struct probe *p, enum zero_verdict verdict, unsigned level, enum probe_wh
     return verdict;
 }
 
+// Where plain zeroes are to be served the cheaper way, and nothing needs to be written back, slow
+// is not enough: by how much shows at the size of such requests. nbd-server's zeroes of 1 MiB on
+// ext4 cost what writing costs, and those of 16 MiB three times as much.
+static bool
+weighs_costs(const struct probe *p, unsigned level)
+{
+    return p->rules.cheapest && p->mode == PROBE_TEACH && level < last_level(p);
+}
+
 enum zero_verdict
 verdict_after_level(struct probe *p, unsigned level)
 {
     if (level == 0)
         return ZERO_UNKNOWN;
     struct probe_contrast k = look_at(p, level);
-    if (!k.steep)
+    if (!k.steep || (k.s >= p->rules.ratio && weighs_costs(p, level)))
         return ZERO_UNKNOWN;
     if (k.s > SLOW_ANY)
         return decide(p, ZERO_SLOW, level, PROBE_WHY_SLOPE_ANY);

@@ -313,6 +313,39 @@ Test(class, writing_is_cheaper_only_where_both_are_known)
     cr_assert_not(zero_class_write_is_cheaper(&c, &r, 16u << 20, 1));
 }
 
+// Two in a row are, whatever they say; one that has seen small chunks only says nothing of it.
+Test(class, one_finding_that_writes_cost_as_much_is_not_believed_either)
+{
+    static const struct zero_rules r = {.policy = ZERO_MEASURE,
+                                        .ratio = 0.30,
+                                        .probe = true,
+                                        .cheapest = true,
+                                        .max_zero = 32u << 20};
+    struct zero_finding even = {.verdict = ZERO_SLOW,
+                                .has_model = true,
+                                .model = {{1e5, 1}, {1e5, 0.85}, 0.85},
+                                .samples = 9};
+    struct zero_finding dear = even;
+    dear.model.zero.b = 4;
+    struct zero_finding small = dear;
+    small.samples = 6;
+    zero_class_begin(&c);
+    for (unsigned i = 0; i < 3; i++)
+        zero_class_learn(&c, &r, &small, 1);
+    cr_assert_not(zero_class_write_is_cheaper(&c, &r, 16u << 20, 1));
+    zero_class_learn(&c, &r, &even, 1);
+    cr_assert(zero_class_wants_teaching(&c, &r, 16u << 20, 1));
+    zero_class_learn(&c, &r, &dear, 1);
+    cr_assert(zero_class_wants_teaching(&c, &r, 16u << 20, 1));
+    zero_class_learn(&c, &r, &dear, 1);
+    cr_assert(zero_class_write_is_cheaper(&c, &r, 16u << 20, 1));
+    zero_class_begin(&c);
+    zero_class_learn(&c, &r, &even, 1);
+    zero_class_learn(&c, &r, &even, 1);
+    cr_assert_not(zero_class_wants_teaching(&c, &r, 16u << 20, 1), "two agree");
+    cr_assert_not(zero_class_write_is_cheaper(&c, &r, 16u << 20, 1));
+}
+
 Test(class, a_size_that_was_sampled_knows_best_what_is_cheaper)
 {
     static const struct zero_rules r = {

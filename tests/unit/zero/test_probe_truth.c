@@ -330,6 +330,30 @@ Test(probe_truth, teaching_on_holes)
     cr_expect_eq(probe_finding(&p).verdict, ZERO_SLOW);
 }
 
+// nbd-server on ext4: where plain zeroes are to be served the cheaper way it is not enough to know
+// that they are slow, which shows at 1 MiB; what is slow for a client's FAST_ZERO may end there.
+Test(probe_truth, teaching_what_is_cheaper_looks_at_all_sizes)
+{
+    static const struct sim_truth t = {.name = "slow",
+                                       .read = READ_MEMORY,
+                                       .write = {.fix = 70 * US, .per_byte = 0.5},
+                                       .zero = {.fix = 80 * US, .per_byte = 0.6},
+                                       .flush_fix = 50 * US};
+    static struct sim s;
+    struct probe p;
+    for (int cheapest = 0; cheapest < 2; cheapest++) {
+        sim_begin(&s, &t, 1);
+        s.rules.cheapest = cheapest;
+        sim_run(&s, &p, PROBE_TEACH, SIM_WHOLE, t.name);
+        cr_expect_eq(probe_finding(&p).verdict, ZERO_SLOW);
+        cr_expect_eq(probe_finding(&p).samples, cheapest ? 10 : 6, "%u", probe_finding(&p).samples);
+        sim_begin(&s, &t, 1);
+        s.rules.cheapest = cheapest;
+        sim_run(&s, &p, PROBE_RESTORE, SIM_WHOLE, t.name);
+        cr_expect_eq(probe_finding(&p).samples, 6);
+    }
+}
+
 // Nor one whose first zero is dear, because the second is cheap.
 Test(probe_truth, teaching_on_a_clone)
 {

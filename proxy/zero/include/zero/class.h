@@ -75,8 +75,9 @@ struct zero_class {
     struct zero_model model; // valid while has_model
     bool has_model;
     unsigned samples;
-    unsigned agreeing;                  // FAST findings in a row (two make a verdict)
-    unsigned dear; // findings in a row by which writing costs less than zeroing (two are believed)
+    unsigned agreeing; // FAST findings in a row (two make a verdict)
+    unsigned dear;  // findings in a row by which writing costs less than zeroing (two are believed)
+    unsigned cheap; // and by which it does not
     nstime probes[ZERO_PROBES_AN_HOUR]; // when the last ones began (0: none)
     unsigned next_probe;
     nstime no_probe_before; // after an errored one
@@ -116,8 +117,8 @@ void zero_class_probe_begins(struct zero_class *c, nstime now);
 void zero_class_learn(struct zero_class *c, const struct zero_rules *r,
                       const struct zero_finding *f, nstime now);
 
-// When whoever may measure whenever he likes should do so: `now` or later; 0: never, a verdict stands
-// for good. Before FAST ends, so that clients meet no gap; when SLOW has ended.
+// When whoever may measure whenever he likes should do so: `now` or later; 0: never, a verdict
+// stands for good. Before FAST ends, so that clients meet no gap; when SLOW has ended.
 nstime zero_class_due(struct zero_class *c, nstime now);
 // What was found out about `from` goes for c, too: an administrator says that both are one storage.
 // What c knows that is newer stays.
