@@ -67,7 +67,7 @@ def test_activated_by_a_client(folder, processes, servers):
     starter = processes.start([ACTIVATE, "-l", path, "-l", f"127.0.0.1:{port}", "--fdname=a:b",
                                *(f"--setenv={k}={v}" for k, v in SANITIZER_ENV.items()),
                                paths.PROXY, "-c", configuration(folder, "a", "b")])
-    wait_until(lambda: os.path.exists(path), 20, "the socket")
+    wait_until(lambda: " as 4." in starter.log(), 20, "both sockets")  # a file is there before it listens
     with RawClient(path, timeout=30) as c, RawClient(("127.0.0.1", port), timeout=30) as d:
         c.start()
         d.start()
