@@ -29,11 +29,10 @@ call_of(struct snapshot_waiter *w)
 }
 
 static void
-show_picture(struct control_call *call)
+show_picture(struct control_call *call, nstime now)
 {
-    struct control_means *m = call->means;
     size_t len = 0;
-    char *line = control_picture_line(&m->picture, ring_clock(m->ring), &len);
+    char *line = control_picture_line(&call->means->picture, now, &len);
     control_done_line(call, line, len);
 }
 
@@ -43,8 +42,9 @@ snapshot_done(struct snapshot_waiter *w, json_t *snapshot)
 {
     struct control_call *call = call_of(w);
     struct control_means *m = call->means;
-    control_picture_take(&m->picture, snapshot, m->collector->pictures, ring_clock(m->ring));
-    show_picture(call);
+    nstime now = ring_clock(m->ring); // what printing it takes makes it no older
+    control_picture_take(&m->picture, snapshot, m->collector->pictures, now);
+    show_picture(call, now);
 }
 
 static void
@@ -58,7 +58,7 @@ run_json(struct control_call *call, const struct control_value *values)
 {
     (void)values;
     if (call->means->picture.text && collector_is_spent(call->means->collector)) {
-        show_picture(call);
+        show_picture(call, ring_clock(call->means->ring));
         return;
     }
     call->waiter.done = snapshot_done;
