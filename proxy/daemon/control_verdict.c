@@ -51,15 +51,16 @@ refuse_ambiguous(struct control_call *call, const struct export_matches *m, cons
 static json_t *
 warnings(const struct control_call *call)
 {
+    const struct control_means *m = call->means;
+    const char *why = m->reload->over;
+    if (!why && !m->state)
+        why = *m->reload->config->settings->state_dir ? "nothing is saved at the moment"
+                                                      : "there is no state-dir";
+    if (!why && state_counts().unsaved)
+        why = "state-dir cannot be written";
     json_t *list = json_array();
-    struct state_counts counts = state_counts();
-    const char *dir = call->means->reload->config->settings->state_dir;
-    bool left = call->means->reload->over;
-    if (!call->means->state || counts.unsaved || left)
-        json_array_append_new(list, json_sprintf("%s: this lasts as long as the process",
-                                                 left   ? call->means->reload->over
-                                                 : *dir ? "state-dir cannot be written"
-                                                        : "there is no state-dir"));
+    if (why)
+        json_array_append_new(list, json_sprintf("%s: this lasts as long as the process", why));
     return list;
 }
 

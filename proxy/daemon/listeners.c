@@ -349,9 +349,9 @@ listeners_change(struct listeners *l, const struct config *config, struct faults
     for (unsigned i = 0; i < n; i++) {
         if (list[i]->settings->socket_mode != next->listeners[i].socket_mode)
             give_mode(list[i], next->listeners[i].socket_mode, faults);
-        bool allowed = !list[i]->settings->n_allow;
+        bool was_open = !list[i]->settings->n_allow;
         list[i]->settings = &next->listeners[i];
-        for (unsigned j = 0; list[i]->kept && allowed && j < list[i]->n_sockets; j++)
+        for (unsigned j = 0; list[i]->kept && was_open && j < list[i]->n_sockets; j++)
             check_allow(list[i]->settings, list[i]->sockets[j].acceptor.fd);
         if (!list[i]->accepting)
             start_one(list[i]);

@@ -26,12 +26,7 @@
 
 #define ERROR_LINE 800
 
-#define SAVE_WITHIN_S 10
-
-// Of a core, what making snapshots may take in the long run: 0.4 %. With the answers that is less
-// than 1 % where ten a second are asked for.
-#define PICTURES_PART     250u
-#define PICTURES_SAVED_UP NS_PER_SEC
+#define LAST_SAVE_WITHIN_S 10
 
 // From here on nobody but us has a letter for this ring or will have one.
 static void
@@ -288,7 +283,7 @@ start(struct process *p, char *err, size_t errlen)
                                       .registry = p->registry,
                                       .control = &p->control_counts,
                                       .started = ring_clock(p->ring),
-                                      .budget = {PICTURES_PART, PICTURES_SAVED_UP}};
+                                      .budget = PICTURES_BUDGET};
     p->reload.listeners = p->listeners;
     p->reload.workers = p->workers;
     p->reload.threads = threads;
@@ -334,7 +329,7 @@ clean_up(struct process *p)
         listeners_free(p->listeners);
     }
     // Signals are not heeded any more: a disk that hangs must not keep the process.
-    if (!state_keeper_stop_soon(p->state, SAVE_WITHIN_S))
+    if (!state_keeper_stop(p->state, LAST_SAVE_WITHIN_S))
         give_up_saving();
     if (p->registry)
         registry_free(p->registry);

@@ -31,7 +31,7 @@ let_go(struct upgrade *u)
     listeners_pause(p->listeners);
     control_accept(p->reload.control, false);
     (void)workers_scratch(p->workers, NULL);
-    if (!state_keeper_stop_soon(p->state, SAVE_WITHIN_S))
+    if (!state_keeper_stop(p->state, SAVE_WITHIN_S))
         return false;
     p->state = p->means.state = NULL;
     return true;

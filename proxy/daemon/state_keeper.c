@@ -362,17 +362,20 @@ state_keeper_hurry(struct state_keeper *k)
     pthread_mutex_unlock(&k->mutex);
 }
 
-// By `until`, of CLOCK_MONOTONIC; NULL: as long as it takes.
-static bool
-stop_by(struct state_keeper *k, const struct timespec *until)
+bool
+state_keeper_stop(struct state_keeper *k, unsigned seconds)
 {
+    struct timespec until;
+    if (!k)
+        return true;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += seconds;
     pthread_mutex_lock(&k->mutex);
     int rc = 0;
     k->stop = true;
     pthread_cond_signal(&k->wake);
     while (!k->ended && rc == 0)
-        rc = until ? pthread_cond_timedwait(&k->done, &k->mutex, until)
-                   : pthread_cond_wait(&k->done, &k->mutex);
+        rc = pthread_cond_timedwait(&k->done, &k->mutex, &until);
     bool ended = k->stop = k->ended;
     pthread_mutex_unlock(&k->mutex);
     if (!ended)
@@ -380,20 +383,4 @@ stop_by(struct state_keeper *k, const struct timespec *until)
     pthread_join(k->thread, NULL);
     keeper_free(k);
     return true;
-}
-
-void
-state_keeper_stop(struct state_keeper *k)
-{
-    if (k)
-        (void)stop_by(k, NULL);
-}
-
-bool
-state_keeper_stop_soon(struct state_keeper *k, unsigned seconds)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += seconds;
-    return !k || stop_by(k, &until);
 }

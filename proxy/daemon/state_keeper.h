@@ -18,10 +18,9 @@ struct state_keeper *state_keeper_start(struct registry *r, const char *dir, cha
                                         size_t errlen);
 // Saves as soon as it can, instead of when it is time. NULL is fine.
 void state_keeper_hurry(struct state_keeper *k);
-// Saves a last time. The registry must still be there. NULL is fine.
-void state_keeper_stop(struct state_keeper *k);
-// The same for who cannot wait for a disk that hangs. False: it goes on.
-bool state_keeper_stop_soon(struct state_keeper *k, unsigned seconds);
+// Saves a last time; the registry must still be there. False: the disk does not answer within so
+// many seconds, and the keeper goes on. NULL is fine.
+bool state_keeper_stop(struct state_keeper *k, unsigned seconds);
 
 // For statistics, from any thread.
 struct state_counts {

@@ -78,13 +78,13 @@ bool
 successor_begin(void)
 {
     char text[128];
-    const char *dir = getenv(UPGRADE_STATE_DIR);
-    old_state_dir = dir ? strdup(dir) : NULL;
-    unsetenv(UPGRADE_STATE_DIR);
     channel = channel_of_environment();
     unsetenv(UPGRADE_VARIABLE);
     if (channel < 0)
         return false;
+    const char *dir = getenv(UPGRADE_STATE_DIR);
+    old_state_dir = dir ? strdup(dir) : NULL;
+    unsetenv(UPGRADE_STATE_DIR);
     parent = getpid();
     pid_t child = fork();
     if (child > 0)

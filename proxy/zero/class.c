@@ -141,11 +141,9 @@ zero_class_probe_begins(struct zero_class *c, nstime now)
 
 // Of requests as long as one that carries a probe, in one piece.
 static void
-weigh(struct zero_class *c, const struct zero_finding *f)
+weigh(struct zero_class *c, const struct zero_model *model)
 {
-    if (!f->has_model || f->samples < WEIGHED_FROM)
-        return;
-    bool dear = zero_model_write_is_cheaper(&f->model, ZERO_PROBE_FROM, 0);
+    bool dear = zero_model_write_is_cheaper(model, ZERO_PROBE_FROM, 0);
     c->dear = dear ? c->dear + 1 : 0;
     c->cheap = dear ? 0 : c->cheap + 1;
 }
@@ -184,7 +182,8 @@ zero_class_learn(struct zero_class *c, const struct zero_rules *r, const struct 
                  nstime now)
 {
     class_settle(c, now);
-    weigh(c, f);
+    if (f->has_model && f->samples >= WEIGHED_FROM)
+        weigh(c, &f->model);
     if (f->error)
         c->no_probe_before = now + AFTER_ERROR;
     else if (f->verdict == ZERO_SLOW)
@@ -227,7 +226,7 @@ zero_class_traffic(struct zero_class *c, enum traffic_says says, const struct ze
     class_settle(c, now);
     if (says == TRAFFIC_SLOW && c->verdict != ZERO_SLOW) {
         struct zero_finding f = {.has_model = true, .model = *model, .samples = samples};
-        weigh(c, &f);
+        weigh(c, model);
         c->dear *= DEAR_AGREEING; // it rests on many operations
         c->cheap *= DEAR_AGREEING;
         learn_slow(c, &f, ZERO_FROM_TRAFFIC, now);

@@ -4,7 +4,6 @@ import glob
 import os
 import resource
 import signal
-import threading
 
 import pytest
 
@@ -12,30 +11,18 @@ from nbdtest import wire
 from nbdtest.control import Control, ask, error, result
 from nbdtest.data import MIB
 from nbdtest.process import wait_until
-from nbdtest.rawserver import ModelUpstream
+from holding_upstreams import HoldsReads
 from probed_upstreams import Slow
 from test_control_rights import change_config
 
 FAST = (wire.WRITE_ZEROES, 0, 16 * MIB, wire.FAST_ZERO)
 
 
-class Holding(ModelUpstream):
-    """Answers no READ before it may."""
-
-    def __init__(self, folder, **overrides):
-        self.may = threading.Event()
-        super().__init__(folder, **overrides)
-
-    def on_read(self, c, r):
-        self.may.wait(60)
-        self.good(c, r)
-
-
 # drain -------------------------------------------------------------------------------------
 
 
 def test_drain_finishes_what_is_in_flight(stage):
-    s = stage(Holding, watch=False, drain_timeout="60s")
+    s = stage(HoldsReads, watch=False, drain_timeout="60s")
     c = s.client()
     c.start()
     cookie = c.request(wire.READ, 0, 512)

@@ -10,8 +10,8 @@ import pytest
 from nbdtest import wire
 from nbdtest.notify import NotifySocket
 from nbdtest.process import wait_until
-from nbdtest.rawserver import ModelUpstream
 from nbdtest.threads import held
+from holding_upstreams import HoldsReads
 
 
 @pytest.fixture
@@ -23,19 +23,6 @@ def systemd(folder):
 
 def monotonic_us():
     return time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-
-
-class Holds(ModelUpstream):
-    """Answers no READ before it may."""
-
-    def __init__(self, folder, **overrides):
-        super().__init__(folder, **overrides)
-        self.may = False
-
-    def serve(self, c, r):
-        if r.command == wire.READ:
-            wait_until(lambda: self.may, 30, "leave to answer")
-        super().serve(c, r)
 
 
 @pytest.mark.smoke
@@ -70,7 +57,7 @@ def test_a_refused_reload_ends_as_a_reload(systemd, stage):
 
 
 def test_a_drain_asks_for_time(systemd, stage):
-    s = stage(Holds, env=systemd.env, watch=False, drain_timeout="60s")
+    s = stage(HoldsReads, env=systemd.env, watch=False, drain_timeout="60s")
     systemd.until("READY")
     c = s.client(timeout=30)
     c.start()
@@ -83,7 +70,7 @@ def test_a_drain_asks_for_time(systemd, stage):
     second = systemd.until("EXTEND_TIMEOUT_USEC")
     assert second.at - first.at < int(first["EXTEND_TIMEOUT_USEC"]) / 1e6
     assert any(m.get("STATUS") == "draining: 2 listeners, 1 connection" for m in systemd.seen)
-    s.upstream.may = True
+    s.upstream.may.set()
     assert len(c.reply(512).payload) == 512
     assert s.proxy.process.popen.wait(20) == 0
 

@@ -16,8 +16,8 @@ from nbdtest import paths, wire
 from nbdtest.data import MIB, connected
 from nbdtest.notify import NotifySocket
 from nbdtest.process import accepts, free_port, wait_until
-from nbdtest.rawserver import ModelUpstream
 from nbdtest.upstreams import Daemon
+from holding_upstreams import HoldsReads
 from probed_upstreams import HoldsZeroes
 
 
@@ -188,18 +188,6 @@ def test_the_old_one_answers_sigterm(service, servers, raw):
     assert s.proxy.process.popen.wait(20) == 0
     c.expect_close()
     assert accepts(s.proxy.address)
-
-
-class HoldsReads(ModelUpstream):
-    """Answers READ when it may."""
-
-    def __init__(self, folder, **overrides):
-        super().__init__(folder, **overrides)
-        self.may = threading.Event()
-
-    def on_read(self, c, r):
-        self.may.wait(30)
-        self.good(c, r)
 
 
 def test_a_second_sigterm_does_not_hurry_the_old_one(service, model, raw):

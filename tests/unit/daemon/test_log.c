@@ -26,6 +26,17 @@ open_pipe(int *p)
     cr_assert(pipe2(p, O_CLOEXEC) == 0);
 }
 
+// All that was written to the pipe.
+static char *
+end_log(const int *p)
+{
+    log_stop();
+    close(p[1]);
+    char *text = drain(p[0]);
+    close(p[0]);
+    return text;
+}
+
 Test(log, plain_lines)
 {
     int p[2];
@@ -102,11 +113,7 @@ log_of_floods(bool flood_of_sites, unsigned n)
             log_warn("flood %u", i);
     }
     log_error("something else");
-    log_stop();
-    close(p[1]);
-    char *text = drain(p[0]);
-    close(p[0]);
-    return text;
+    return end_log(p);
 }
 
 Test(log, a_flood_of_one_kind_is_cut_and_hides_no_other)
@@ -156,10 +163,7 @@ Test(log, a_flood_that_goes_on_is_told_now_and_then)
     for (unsigned i = 0; seconds() < end; i++)
         log_warn("flood %u", i);
     log_error("something else");
-    log_stop();
-    close(p[1]);
-    char *text = drain(p[0]);
-    close(p[0]);
+    char *text = end_log(p);
     unsigned told = count(text, " lines like this were dropped");
     cr_expect(told >= 2 && told <= 5, "%u", told);
     cr_expect_not_null(strstr(text, "error something else\n"));

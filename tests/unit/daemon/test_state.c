@@ -171,7 +171,7 @@ save_a_pin(void)
     struct state_keeper *k = state_keeper_start(r, dir, err, sizeof err);
     cr_assert(k != NULL, "%s", err);
     cr_assert(registry_order(r, known.address, known.name, EXPORT_PIN_SLOW, NOW));
-    state_keeper_stop(k);
+    cr_assert(state_keeper_stop(k, 20));
     export_close(e, false);
     registry_free(r);
 }
@@ -202,7 +202,7 @@ Test(state_files, what_is_not_worth_saving_any_more_is_removed)
     struct export *e = open_known(r);
     struct state_keeper *k = state_keeper_start(r, dir, err, sizeof err);
     cr_assert(registry_order(r, known.address, known.name, EXPORT_UNPIN, NOW));
-    state_keeper_stop(k);
+    cr_assert(state_keeper_stop(k, 20));
     cr_assert_not(is_there(name));
     export_close(e, false);
     registry_free(r);
@@ -254,7 +254,7 @@ Test(state_files, a_directory_that_cannot_be_written_is_told_and_survived)
     struct export *e = open_known(r);
     struct state_keeper *k = state_keeper_start(r, "/proc/nowhere", err, sizeof err);
     cr_assert(registry_order(r, known.address, known.name, EXPORT_PIN_FAST, NOW));
-    state_keeper_stop(k);
+    cr_assert(state_keeper_stop(k, 20));
     cr_assert(state_counts().unsaved == 1);
     export_close(e, false);
     registry_free(r);
@@ -320,7 +320,7 @@ static void
 stop_soon(void *ctx, const struct export_description *d)
 {
     (void)d;
-    cr_assert_not(state_keeper_stop_soon(ctx, 1), "it waits for what is held here");
+    cr_assert_not(state_keeper_stop(ctx, 1), "it waits for what is held here");
 }
 
 // An upgrade must not wait for a disk that hangs; here it is the registry that does.
@@ -342,7 +342,7 @@ Test(state_files, one_that_is_stuck_is_left_and_goes_on)
     for (int i = 0; i < 1000 && is_there(name); i++)
         usleep(10000);
     cr_assert_not(is_there(name), "and again");
-    cr_assert(state_keeper_stop_soon(k, 5));
+    cr_assert(state_keeper_stop(k, 5));
     export_close(e, false);
     registry_free(r);
 }
